@@ -1,0 +1,4 @@
+//! The agent of one node and the launcher of its server. What to do next is decided in the pure core
+//! (`redisnode-agent-core`); this crate observes and acts.
+
+pub mod resp;
