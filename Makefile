@@ -1,0 +1,64 @@
+# The commands of this repository. `make` alone lists them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+target  := $(or $(CARGO_TARGET_DIR),target)
+# The target of the static binaries, asked for once and only where a recipe needs it.
+triple   = $(eval triple := $(shell tests/setup.sh triple))$(triple)
+bin      = $(target)/$(triple)/release
+# musl is static by itself; the C library of the host has to be told. With --target this spares build scripts.
+static   = $(if $(findstring musl,$(triple)),,RUSTFLAGS="$${RUSTFLAGS:-} -C target-feature=+crt-static")
+release  = $(static) cargo build --locked --release --target $(triple)
+# Where the tests find the binaries and the servers.
+places   = REDISNODE_BIN="$$(realpath $(bin))" REDISNODE_SERVERS_DIR="$$(realpath $(target)/servers)"
+
+SERVER ?=
+DIR    ?= run
+PORT   ?= 7000
+THEME  ?=
+
+.PHONY: help run build test test-e2e test-matrix simulate bench lint fmt generate servers
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+run: build ## start examples/cluster.yaml here and follow it until Ctrl-C [SERVER=path DIR=run PORT=7000]
+	@tests/setup.sh redis-server
+	@exec $(bin)/redis-coordinator local examples/cluster.yaml --dir $(DIR) --port $(PORT) $(if $(SERVER),--server $(SERVER))
+
+# The agent is built alone: what the coordinator needs of a shared crate would make it larger.
+build: ## the static release binaries
+	@$(release) -p redisnode-agent
+	@$(release) -p redis-coordinator -p kubectl-rediscluster
+
+test: build servers ## everything: unit and property tests, the simulator, end to end on real servers
+	@$(places) cargo test --locked --workspace
+
+test-e2e: build servers ## end to end only [THEME=takeover]
+	@$(places) cargo test --locked -p redisnode-tests --test e2e -- $(THEME)
+
+test-matrix: build servers ## end to end: every case on every server, five times (long) [THEME=takeover]
+	@$(places) REDISNODE_MATRIX=5 cargo test --locked -p redisnode-tests --test e2e -- $(THEME)
+
+simulate: ## the simulator alone
+	@cargo test --locked -p redisnode-tests --test 'sim*'
+
+bench: build servers ## measure beside redis-cli on the same servers, print a table
+	@cargo build --locked --profile bench -p redisnode-tests --bin bench
+	@$(places) $(target)/release/bench
+
+lint: ## formatting and clippy, as CI checks them
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@for script in tests/*.sh .ci/run; do bash -n "$$script"; done
+
+fmt: ## format the code
+	@cargo fmt --all
+
+generate: ## write the generated files anew (there is none yet)
+	@:
+
+servers: ## real servers of every family, for tests and benches, in target/servers
+	@tests/servers.sh $(target)/servers all

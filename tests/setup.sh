@@ -1,0 +1,66 @@
+#!/bin/sh
+# What a fresh machine needs before `make run` and `make test`, one step per word:
+#
+#   tests/setup.sh redis-server   makes sure that a redis-server is installed (Debian: by apt-get, as root)
+#   tests/setup.sh triple         prints the target to build static binaries for, adding it to rustup if it can
+#
+# It changes nothing that is already there, and never starts or enables a service.
+set -eu
+
+say() { echo "$*" >&2; }
+
+quiet_install() { apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "$1"; }
+
+# A package that brings a service starts it at once on Debian. policy-rc.d is Debian's own way to forbid that.
+install_without_starting() {
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        trap 'rm -f "$policy"' EXIT INT TERM
+    fi
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+    if ! quiet_install "$1" >/dev/null 2>&1; then
+        apt-get -qq update >&2
+        quiet_install "$1" >&2
+    fi
+    if [ -d /run/systemd/system ]; then
+        systemctl disable "$1" >/dev/null 2>&1 || say "note: $1 will start with the system; systemctl disable $1 stops that"
+    fi
+}
+
+redis_server() {
+    if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then
+        return 0
+    fi
+    if ! command -v apt-get >/dev/null; then
+        say "redis-server is missing: install Redis 7.0 or newer with your system's package manager, then try again"
+        return 1
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        say "redis-server is missing: run 'sudo apt-get install redis-server', then try again"
+        return 1
+    fi
+    say "redis-server is missing: installing Debian's package"
+    install_without_starting redis-server
+}
+
+triple() {
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    case $host in
+        *-linux-gnu) musl=${host%-gnu}-musl ;;
+        *) echo "$host"; return 0 ;;
+    esac
+    library=$(rustc --print sysroot)/lib/rustlib/$musl/lib
+    if [ ! -d "$library" ] && command -v rustup >/dev/null; then
+        say "adding the target $musl to the toolchain"
+        timeout 120 rustup -q target add "$musl" >&2 || say "that failed; building with $host and a static libc instead"
+    fi
+    if [ -d "$library" ]; then echo "$musl"; else echo "$host"; fi
+}
+
+case ${1-} in
+    redis-server) redis_server ;;
+    triple) triple ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
