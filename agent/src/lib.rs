@@ -1,4 +1,9 @@
 //! The agent of one node and the launcher of its server. What to do next is decided in the pure core
 //! (`redisnode-agent-core`); this crate observes and acts.
 
+pub mod files;
+pub mod lock;
 pub mod resp;
+
+#[cfg(test)]
+mod test_folder;
