@@ -1,0 +1,250 @@
+//! The server: a token before `/v1/`, limits on bodies, headers and connections, and an end that waits for nobody long.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{convert::Infallible, io};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{StatusCode, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::TOKEN_HEADER;
+use crate::request::{Request, Response};
+use crate::token::TokenFile;
+
+/// Largest body that is read, bytes.
+pub const BODY_LIMIT: usize = 16 << 20;
+
+/// How much of a body that is too large is read and thrown away, bytes.
+const DISCARD_LIMIT: usize = 64 << 20;
+/// Most connections at once. A member more is told so and closed.
+const CONNECTION_LIMIT: usize = 1024;
+/// For the headers of a request; an idle connection is closed after it too.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// For the body of a request.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// For requests in flight when the server stops.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// After a failed accept (no more file descriptors): long enough not to spin.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to `request`. Dropped when the client goes away.
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+impl<F, A> Handler for F
+where
+    F: Fn(Request) -> A + Send + Sync + 'static,
+    A: Future<Output = Response> + Send,
+{
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send {
+        self(request)
+    }
+}
+
+/// Who may call `/v1/`.
+#[derive(Clone, Debug)]
+pub enum Guard {
+    /// Who shows the token in this file.
+    Token(TokenFile),
+    /// Everybody. For servers that have nothing to hide and nothing to change.
+    Open,
+}
+
+/// Serves until `shutdown` is done, then gives requests in flight one second.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    guard: Guard,
+    handler: Arc<H>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if connections.len() >= CONNECTION_LIMIT => turn_away(&stream),
+                Ok((stream, peer)) => {
+                    let one = connection(stream, peer, guard.clone(), handler.clone(), stopped.clone());
+                    connections.spawn(one);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+fn turn_away(stream: &TcpStream) {
+    let answer =
+        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    // The answer is a courtesy: the connection is closed either way.
+    if let Err(error) = stream.try_write(answer) {
+        tracing::debug!(%error, "cannot turn a connection away politely");
+    }
+}
+
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    guard: Guard,
+    handler: Arc<H>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "cannot switch off the delay of small packets");
+    }
+    let service = service_fn(|request| {
+        let (guard, handler) = (guard.clone(), handler.clone());
+        async move { Ok::<_, Infallible>(sent(answer(request, peer, &guard, handler.as_ref()).await)) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN);
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    // An error of the channel means that the server itself is gone: the same as a stop.
+    let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    let end = tokio::select! {
+        end = served.as_mut() => end,
+        () = stop => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = end {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// The token is looked at before the body is read: who has none cannot make us hold 16 MiB.
+async fn answer<H: Handler>(
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+    guard: &Guard,
+    handler: &H,
+) -> Response {
+    let authorised = match is_authorised(guard, request.headers().get(TOKEN_HEADER)) {
+        Ok(authorised) => authorised,
+        Err(refusal) => return refusal,
+    };
+    let path = request.uri().path().to_owned();
+    if path.starts_with("/v1/") && !authorised {
+        return Response::error(
+            StatusCode::UNAUTHORIZED,
+            format!(
+                "{path} needs the cluster's token in the header {TOKEN_HEADER}, and what was sent is not it"
+            ),
+        );
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let method = request.method().clone();
+    match body_of(request.into_body()).await {
+        Ok(body) => {
+            handler
+                .handle(Request {
+                    method,
+                    path,
+                    query,
+                    body,
+                    peer,
+                    authorised,
+                })
+                .await
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+fn is_authorised(guard: &Guard, presented: Option<&HeaderValue>) -> Result<bool, Response> {
+    let (Guard::Token(file), Some(presented)) = (guard, presented) else {
+        return Ok(matches!(guard, Guard::Open));
+    };
+    file.accepts(presented.as_bytes()).map_err(|error| {
+        tracing::error!(error = %error, "the token file cannot be used");
+        Response::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("nobody can be let in now: {error}"),
+        )
+    })
+}
+
+async fn body_of(body: Incoming) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY_WITHIN, read_whole(body)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => {
+            let sentence = format!(
+                "the body is larger than {} MiB, the most that is read",
+                BODY_LIMIT >> 20
+            );
+            Err(Response::error(StatusCode::PAYLOAD_TOO_LARGE, sentence))
+        }
+        Ok(Err(error)) => Err(Response::error(
+            StatusCode::BAD_REQUEST,
+            format!("the body was cut: {error}"),
+        )),
+        Err(_) => Err(Response::error(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {} s", BODY_WITHIN.as_secs()),
+        )),
+    }
+}
+
+/// `None` when it is too large. Then a good part of the rest is read and thrown away: a client whose body is not read
+/// sees its connection break instead of the sentence that tells why.
+async fn read_whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let mut kept = BytesMut::new();
+    let mut seen = 0_usize;
+    while seen <= DISCARD_LIMIT
+        && let Some(frame) = body.frame().await
+    {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        seen = seen.saturating_add(data.len());
+        if seen <= BODY_LIMIT {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = BytesMut::new();
+        }
+    }
+    Ok((seen <= BODY_LIMIT).then(|| kept.freeze()))
+}
+
+fn sent(response: Response) -> hyper::Response<Full<Bytes>> {
+    let mut sent = hyper::Response::new(Full::new(response.body));
+    *sent.status_mut() = response.status;
+    sent.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(response.content_type),
+    );
+    sent
+}
+
+/// Listens on `address`; the error names it.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
+}
