@@ -1,4 +1,9 @@
 //! Client and server against each other on loopback: token, limits, deadlines, and what a caller can tell apart.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a failure ends the test"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,7 +66,7 @@ async fn start(guard: Guard) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, guard, Arc::new(handle), async move {
-        drop(stopped.await)
+        drop(stopped.await);
     }));
     Running {
         address,
