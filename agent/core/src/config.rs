@@ -1,0 +1,231 @@
+//! The server's configuration: our defaults, then the user's directives, then what must hold whatever the user says.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use redisnode_proto::Millis;
+use redisnode_proto::layout::Settings;
+
+/// What the configuration depends on besides the user's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlace {
+    /// Addresses to listen on.
+    pub bind: Vec<IpAddr>,
+    /// The address that peers and clients are told.
+    pub announce_ip: IpAddr,
+    /// Client port.
+    pub port: u16,
+    /// Bus port.
+    pub bus_port: u16,
+}
+
+/// How clients and replicas prove themselves to the server, taken from the user's directives.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// `requirepass`.
+    pub password: Option<String>,
+}
+
+/// Directives of our own that the user may override.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("cluster-require-full-coverage", "no"),
+    ("repl-diskless-sync", "yes"),
+    // The first replicas would wait up to five seconds otherwise (measured).
+    ("repl-diskless-sync-delay", "0"),
+    // Long enough for a replica that restarts under load to go on where it was.
+    ("repl-backlog-size", "32mb"),
+];
+
+/// The node time-out before any Layout has said one.
+pub const UNTOLD_TIMEOUT: Millis = Millis(15_000);
+
+/// Every directive with its value, in the order in which they stand in the file.
+pub fn directives(settings: Option<&Settings>, place: &ServerPlace) -> Vec<(String, String)> {
+    let mut all = BTreeMap::new();
+    let mut set = |name: &str, value: &str| {
+        all.insert(name.to_owned(), value.to_owned());
+    };
+    DEFAULTS.iter().for_each(|(name, value)| set(name, value));
+    if settings.is_some_and(|settings| settings.storage) {
+        set("appendonly", "yes");
+    } else {
+        set("appendonly", "no");
+        set("save", "");
+    }
+    let user = settings.map(|settings| settings.redis_config.clone()).unwrap_or_default();
+    if let Some(password) = user.get("requirepass").filter(|password| !password.is_empty()) {
+        set("masterauth", password);
+    }
+    for (name, value) in &user {
+        set(canonical(name), value);
+    }
+    for (name, value) in musts(settings, place) {
+        set(name, &value);
+    }
+    all.into_iter().collect()
+}
+
+/// Valkey's names of directives that Redis has too: both servers take the older one.
+fn canonical(name: &str) -> &str {
+    match name {
+        "primaryauth" => "masterauth",
+        "primaryuser" => "masteruser",
+        other => other,
+    }
+}
+
+fn musts(settings: Option<&Settings>, place: &ServerPlace) -> Vec<(&'static str, String)> {
+    let timeout = settings.map_or(UNTOLD_TIMEOUT, |settings| settings.node_timeout);
+    let bind = place.bind.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    vec![
+        ("appenddirname", "appendonlydir".into()),
+        ("bind", bind),
+        ("cluster-allow-replica-migration", "no".into()),
+        ("cluster-announce-ip", place.announce_ip.to_string()),
+        ("cluster-config-file", "nodes.conf".into()),
+        ("cluster-enabled", "yes".into()),
+        ("cluster-node-timeout", timeout.0.to_string()),
+        ("cluster-port", place.bus_port.to_string()),
+        ("daemonize", "no".into()),
+        ("dbfilename", "dump.rdb".into()),
+        ("logfile", String::new()),
+        ("port", place.port.to_string()),
+        ("protected-mode", "no".into()),
+    ]
+}
+
+/// The file: one directive a line, values quoted so that blanks, quotes and secrets come through as they are.
+pub fn render(directives: &[(String, String)]) -> String {
+    let mut file =
+        String::from("# Written by the redisnode agent at each start of the server; changes here are lost.\n");
+    for (name, value) in directives {
+        // `save` and `bind` take several words; everything that could need quotes gets them.
+        for value in lines_of(name, value) {
+            file.push_str(name);
+            file.push(' ');
+            file.push_str(&value);
+            file.push('\n');
+        }
+    }
+    file
+}
+
+fn lines_of(name: &str, value: &str) -> Vec<String> {
+    let plain = |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:*/,@+".contains(&b));
+    if value.is_empty() {
+        return vec!["\"\"".to_owned()];
+    }
+    if is_multi_word(name) && value.split(' ').all(plain) {
+        return vec![value.to_owned()];
+    }
+    vec![if plain(value) { value.to_owned() } else { quote(value) }]
+}
+
+/// Directives whose value is several words, not one text with blanks in it.
+fn is_multi_word(name: &str) -> bool {
+    matches!(
+        name,
+        "save"
+            | "bind"
+            | "client-output-buffer-limit"
+            | "oom-score-adj-values"
+            | "shutdown-on-sigterm"
+            | "shutdown-on-sigint"
+            | "loadmodule"
+            | "user"
+    )
+}
+
+fn quote(value: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in value.bytes() {
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            0x20..=0x7e => out.push(char::from(byte)),
+            other => {
+                out.push_str("\\x");
+                for nibble in [other >> 4, other & 0xf] {
+                    out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+                }
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The secrets that the agent itself needs.
+pub fn secrets(settings: Option<&Settings>) -> Secrets {
+    let password = settings.and_then(|s| s.redis_config.get("requirepass")).filter(|p| !p.is_empty()).cloned();
+    Secrets { password }
+}
+
+/// Directives of the user's part that differ between two settings: what `CONFIG SET` should bring about.
+pub fn changes(before: &Settings, after: &Settings) -> Vec<(String, String)> {
+    let changed = after.redis_config.iter().filter(|(name, value)| before.redis_config.get(*name) != Some(*value));
+    changed.map(|(name, value)| (canonical(name).to_owned(), value.clone())).collect()
+}
+
+/// Directives that the user has taken back: only a restart brings back the server's own default.
+pub fn removed(before: &Settings, after: &Settings) -> Vec<String> {
+    before.redis_config.keys().filter(|name| !after.redis_config.contains_key(*name)).cloned().collect()
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.password.is_some() { "Secrets(set)" } else { "Secrets(none)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> ServerPlace {
+        let ip = "127.0.0.1".parse().unwrap();
+        ServerPlace { bind: vec![ip], announce_ip: ip, port: 7000, bus_port: 17000 }
+    }
+
+    fn settings(storage: bool, config: &[(&str, &str)]) -> Settings {
+        let redis_config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings { node_timeout: Millis(15_000), storage, redis_config }
+    }
+
+    fn value(all: &[(String, String)], name: &str) -> Option<String> {
+        all.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
+    }
+
+    #[test]
+    fn what_must_hold_wins_over_the_user() {
+        let all = directives(Some(&settings(false, &[("port", "1"), ("cluster-enabled", "no")])), &place());
+        assert_eq!(value(&all, "port").as_deref(), Some("7000"));
+        assert_eq!(value(&all, "cluster-enabled").as_deref(), Some("yes"));
+    }
+
+    #[test]
+    fn the_user_wins_over_our_defaults() {
+        let all = directives(
+            Some(&settings(true, &[("cluster-require-full-coverage", "yes"), ("appendonly", "no")])),
+            &place(),
+        );
+        assert_eq!(value(&all, "cluster-require-full-coverage").as_deref(), Some("yes"));
+        assert_eq!(value(&all, "appendonly").as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn without_storage_nothing_is_saved() {
+        let all = directives(Some(&settings(false, &[])), &place());
+        assert_eq!(value(&all, "save").as_deref(), Some(""));
+        assert_eq!(value(&all, "appendonly").as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn a_password_serves_replication_too_unless_another_is_given() {
+        let all = directives(Some(&settings(false, &[("requirepass", "a b\"c")])), &place());
+        assert_eq!(value(&all, "masterauth").as_deref(), Some("a b\"c"));
+        assert!(render(&all).contains("masterauth \"a b\\\"c\""));
+        let all = directives(Some(&settings(false, &[("requirepass", "x"), ("primaryauth", "y")])), &place());
+        assert_eq!(value(&all, "masterauth").as_deref(), Some("y"));
+    }
+}

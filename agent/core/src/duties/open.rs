@@ -1,0 +1,76 @@
+//! Half-open slots that no move owns: found at any time, not only in a move, and closed so that nothing is lost.
+
+use redisnode_proto::NodeName;
+use redisnode_proto::report::Report;
+use redisnode_proto::topology::{Direction, OpenSlot, Role, View};
+
+use super::{Duty, ask};
+use crate::situation::Situation;
+
+pub(super) fn settle(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
+    for open in &view.open {
+        match open.direction {
+            Direction::Importing => importing(s, view, open, out),
+            Direction::Migrating => migrating(s, view, open, out),
+        }
+    }
+    clear_notice(s, view, out);
+}
+
+/// The source's agent drives a move. If it has nothing open towards this server, the mark is a left-over.
+fn importing(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty>) {
+    let Some(owner) = view.owner(open.slot) else { return };
+    let Some(name) = s.name_of(&owner.id) else { return };
+    if owner.id == view.me {
+        out.push(Duty::CloseExport { slot: open.slot });
+        return;
+    }
+    match s.fresh(&name) {
+        Some(report) if !is_sending(report, s, open) => out.push(Duty::CloseImport { slot: open.slot, owner: name }),
+        Some(_) => {}
+        None => ask(out, [name]),
+    }
+}
+
+fn is_sending(report: &Report, s: &Situation<'_>, open: &OpenSlot) -> bool {
+    let job = report.jobs.iter().any(|job| job.target == s.me.name && job.remaining.contains(open.slot));
+    let marked = report.server.running().is_none_or(|running| {
+        running.view.open.iter().any(|o| o.slot == open.slot && o.direction == Direction::Migrating)
+    });
+    job || marked
+}
+
+/// A slot open towards a node that is not there any more is closed here: its keys went nowhere else that lives.
+fn migrating(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty>) {
+    let forgotten = s.layout().is_some_and(|layout| layout.forget.contains(&open.peer));
+    if view.node(&open.peer).is_none() && (forgotten || s.name_of(&open.peer).is_none()) {
+        out.push(Duty::CloseExport { slot: open.slot });
+    }
+}
+
+/// A replica that was told of open slots asks its primary's agent whether they still are.
+fn clear_notice(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
+    let Some(notice) = s.ledger.open_slots.as_ref().filter(|open| !open.slots.is_empty()) else { return };
+    let Some(me) = view.myself() else { return };
+    if me.role == Role::Primary {
+        // Promoted: the marks are on this server now, and its own duties see to them.
+        out.push(Duty::ClearOpenSlots);
+        return;
+    }
+    let source: Option<NodeName> = s.name_of(&notice.source);
+    let Some(source) = source else {
+        if view.node(&notice.source).is_none() {
+            out.push(Duty::ClearOpenSlots);
+        }
+        return;
+    };
+    match s.fresh(&source) {
+        Some(report) => {
+            let idle = report.jobs.is_empty() && report.server.running().is_some_and(|r| r.view.open.is_empty());
+            if idle {
+                out.push(Duty::ClearOpenSlots);
+            }
+        }
+        None => ask(out, [source]),
+    }
+}

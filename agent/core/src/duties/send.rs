@@ -1,0 +1,66 @@
+//! Which of the own slots go to whom. Every pair at once; open slots are finished whatever the Layout says now.
+
+use std::collections::BTreeMap;
+
+use redisnode_proto::layout::Layout;
+use redisnode_proto::topology::{Direction, Health, Role, View};
+use redisnode_proto::{NodeId, NodeName, Slot, SlotSet};
+
+use super::SendTo;
+use crate::situation::Situation;
+
+/// The moves that the own server should be the source of.
+pub fn sends(s: &Situation<'_>) -> Vec<SendTo> {
+    let (Some(layout), Some(view)) = (s.layout(), s.view()) else { return Vec::new() };
+    let Some(me) = view.myself().filter(|me| me.role == Role::Primary) else { return Vec::new() };
+    let mut targets = wanted(s, layout, &me.slots);
+    for (slot, name) in open(s, view, &me.slots) {
+        for slots in targets.values_mut() {
+            slots.0.remove(slot);
+        }
+        let entry = targets.entry(name).or_default();
+        entry.0.insert(slot);
+        entry.1.insert(slot);
+    }
+    targets.into_iter().filter_map(|(target, (slots, open))| to(s, view, target, slots, open)).collect()
+}
+
+type Targets = BTreeMap<NodeName, (SlotSet, SlotSet)>;
+
+fn wanted(s: &Situation<'_>, layout: &Layout, mine: &SlotSet) -> Targets {
+    let mut targets = Targets::new();
+    for shard in &layout.shards {
+        let slots = mine.intersection(&shard.slots);
+        let primary = s.primary_of(shard);
+        if !slots.is_empty() && *primary != s.me.name {
+            targets.insert(primary.clone(), (slots, SlotSet::new()));
+        }
+    }
+    targets
+}
+
+/// Slots that are half gone: they go on to whom they are open for, or to who took that one's place.
+fn open(s: &Situation<'_>, view: &View, mine: &SlotSet) -> Vec<(Slot, NodeName)> {
+    let marked =
+        view.open.iter().filter(|open| open.direction == Direction::Migrating).map(|open| (open.slot, &open.peer));
+    let asked = s.inbox.resume.iter().map(|(slot, target)| (*slot, target));
+    let all = marked.chain(asked).filter(|(slot, _)| mine.contains(*slot));
+    all.filter_map(|(slot, target)| Some((slot, heir_of(s, view, target)?))).collect()
+}
+
+/// The target, or who is the primary of its shard now.
+fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> {
+    let name = s.name_of(target)?;
+    if view.node(target).is_some_and(|node| node.role == Role::Primary) {
+        return Some(name);
+    }
+    let shard = s.layout()?.shard_of(&name)?;
+    Some(s.primary_of(shard).clone()).filter(|heir| *heir != s.me.name)
+}
+
+fn to(s: &Situation<'_>, view: &View, target: NodeName, slots: SlotSet, open: SlotSet) -> Option<SendTo> {
+    let target_id = s.id_of(&target)?;
+    let node = view.node(&target_id)?;
+    let takes = node.role == Role::Primary && !node.handshake && node.health == Health::Fine;
+    (takes && !slots.is_empty()).then_some(SendTo { target, target_id, slots, open })
+}

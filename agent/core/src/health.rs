@@ -1,0 +1,59 @@
+//! Ready and live: neither is a bare PING.
+
+use redisnode_proto::judge;
+use redisnode_proto::report::ServerState;
+use redisnode_proto::topology::Role;
+
+use crate::situation::Situation;
+
+/// Whether the node does its part: the server answers, is not loading, is in the cluster, its state is ok, and it
+/// serves its slots or is a replica in sync. The error says what is missing.
+pub fn is_ready(s: &Situation<'_>) -> Result<(), String> {
+    let running = match s.server {
+        ServerState::Running(running) => running,
+        ServerState::Waiting { reason }
+        | ServerState::Refused { reason }
+        | ServerState::Dead { reason }
+        | ServerState::Unknown { reason } => return Err(reason.clone()),
+        ServerState::Starting => return Err("the server is starting".into()),
+        ServerState::Loading => return Err("the server is loading its data".into()),
+        ServerState::Retired => return Err("the member has left the cluster".into()),
+    };
+    let Some(layout) = s.layout() else { return Err("no Layout has come yet".into()) };
+    if s.stopping {
+        return Err("the node is stopping".into());
+    }
+    if running.writes_paused {
+        return Err("writes are held until it is sure that this node still owns its slots".into());
+    }
+    let view = &running.view;
+    if layout.members.len() > 1 && view.nodes.iter().filter(|node| !node.handshake).count() < 2 {
+        return Err("the server has not met the others yet".into());
+    }
+    if !view.state_ok {
+        return Err("the cluster's state is not ok in this server's eyes: a majority of the primaries is out of its reach, or slots are missing".into());
+    }
+    match running.replication.role {
+        Role::Primary => Ok(()),
+        Role::Replica if judge::is_in_sync(running) => Ok(()),
+        Role::Replica => Err("the replica is not in sync with its primary yet".into()),
+    }
+}
+
+/// Whether the agent's container should live on: the server answers, or has a good reason not to. An agent that waits
+/// in its start check, whose server loads, or is dead and about to be started again, is live.
+pub fn is_live(server: &ServerState, silent_for_ms: u64, allowed_ms: u64) -> Result<(), String> {
+    match server {
+        ServerState::Unknown { reason } if silent_for_ms > allowed_ms => {
+            Err(format!("{reason}, for {} s", silent_for_ms / 1000))
+        }
+        ServerState::Unknown { .. }
+        | ServerState::Running(_)
+        | ServerState::Waiting { .. }
+        | ServerState::Refused { .. }
+        | ServerState::Dead { .. }
+        | ServerState::Starting
+        | ServerState::Loading
+        | ServerState::Retired => Ok(()),
+    }
+}

@@ -1,0 +1,11 @@
+//! Moving slots by `MIGRATE`: the order of steps, what goes into one command, and what an answer means.
+//!
+//! An error never changes the owner of a slot. Only an emptied slot is closed, target first.
+
+mod batch;
+mod close;
+mod outcome;
+
+pub use batch::{BatchLimit, Key, batches};
+pub use close::{CloseStep, Closing, next_step};
+pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};

@@ -1,0 +1,93 @@
+//! What an answer to `MIGRATE` means. REPLACE only where this agent itself saw a time-out, against the same source:
+//! otherwise the target's key may be newer than ours, and REPLACE would lose it (measured: a list of 100 became 1).
+
+use redisnode_proto::NodeId;
+
+/// An earlier try to move the same keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The source's id at that time.
+    pub source: NodeId,
+    /// It ended in a time-out or a broken connection: what arrived is not known.
+    pub timed_out: bool,
+}
+
+/// What follows from an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterMigrate {
+    /// The keys are at the target (or gone: expired, deleted by a client).
+    Moved,
+    /// It is not known which keys arrived: try the same ones again, with REPLACE.
+    RetryWithReplace,
+    /// Try the same ones again as they are, later: the target is busy loading or out of memory for now.
+    Later {
+        /// The server's words.
+        reason: String,
+    },
+    /// Stop this slot and say so.
+    Stop {
+        /// What happened and what to do, a sentence.
+        reason: String,
+    },
+}
+
+/// Whether the next `MIGRATE` of these keys carries REPLACE.
+pub fn must_replace(attempts: &[Attempt], source: &NodeId) -> bool {
+    attempts.iter().any(|attempt| attempt.timed_out && attempt.source == *source)
+}
+
+/// What the server's answer means; `error` is its error text, `None` for `OK` and `NOKEY`.
+pub fn after_migrate(error: Option<&str>) -> AfterMigrate {
+    let Some(error) = error else { return AfterMigrate::Moved };
+    if error.starts_with("IOERR") {
+        return AfterMigrate::RetryWithReplace;
+    }
+    if error.contains("BUSYKEY") {
+        let reason = format!(
+            "the target already holds a key of this slot, and this agent saw no time-out that would explain it; compare the key on both servers and delete the older one ({error})"
+        );
+        return AfterMigrate::Stop { reason };
+    }
+    if ["LOADING", "OOM", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN"].iter().any(|word| error.contains(word)) {
+        return AfterMigrate::Later { reason: error.to_owned() };
+    }
+    if error.contains("DUMP payload version") {
+        let reason = format!(
+            "the target's server is older than this one and cannot read its keys: update the target first ({error})"
+        );
+        return AfterMigrate::Stop { reason };
+    }
+    AfterMigrate::Stop { reason: format!("MIGRATE was refused: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> NodeId {
+        String::from(digit).repeat(40).parse().unwrap()
+    }
+
+    #[test]
+    fn replace_only_after_a_time_out_against_the_same_source() {
+        let timed_out = Attempt { source: id('a'), timed_out: true };
+        let refused = Attempt { source: id('a'), timed_out: false };
+        assert!(!must_replace(&[], &id('a')));
+        assert!(!must_replace(std::slice::from_ref(&refused), &id('a')));
+        assert!(must_replace(&[refused, timed_out.clone()], &id('a')));
+        assert!(!must_replace(&[timed_out], &id('b')), "a new primary's keys may be newer");
+    }
+
+    #[test]
+    fn a_busy_key_stops_the_slot() {
+        let after =
+            after_migrate(Some("ERR Target instance replied with error: BUSYKEY Target key name already exists."));
+        assert!(matches!(after, AfterMigrate::Stop { .. }));
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_not_taken_for_moved() {
+        let after = after_migrate(Some("IOERR error or timeout reading to target instance"));
+        assert_eq!(after, AfterMigrate::RetryWithReplace);
+    }
+}

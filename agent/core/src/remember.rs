@@ -1,0 +1,48 @@
+//! What goes into the ledger from what was seen, so that the next life of the agent or of the server can decide.
+
+use redisnode_proto::judge;
+use redisnode_proto::ledger::{Identity, Ledger};
+use redisnode_proto::report::Running;
+use redisnode_proto::topology::Role;
+
+/// The ledger after looking at the running server; equal to `ledger` when there is nothing new.
+pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
+    let mut next = ledger.clone();
+    let replication = &running.replication;
+    if let Some(me) = running.view.myself() {
+        let before = ledger.identity.as_ref().filter(|identity| identity.id == me.id);
+        let in_sync = judge::is_in_sync(running)
+            || (replication.role == Role::Replica && !replication.syncing && before.is_some_and(|i| i.in_sync));
+        next.identity = Some(Identity {
+            id: me.id.clone(),
+            role: replication.role,
+            epoch: me.epoch,
+            primary: me.primary.clone(),
+            in_sync,
+            slots: me.slots.clone(),
+            had_keys: running.keys > 0,
+        });
+        settle_promise(&mut next, running);
+    }
+    if judge::is_in_sync(running) {
+        next.synced_run = Some(running.run_id.clone());
+    } else if replication.syncing && next.synced_run.as_deref() == Some(running.run_id.as_str()) {
+        // A full sync replaces what the server had: until it is over it has nothing to offer.
+        next.synced_run = None;
+    }
+    let healed = running.keys > 0 || judge::is_in_sync(running);
+    if healed {
+        next.data_lost = None;
+    }
+    next
+}
+
+/// A promise ends when the server runs as a replica: it has seen who owns its slots.
+fn settle_promise(ledger: &mut Ledger, running: &Running) {
+    let Some(promise) = &ledger.promise else { return };
+    let follows = running.replication.role == Role::Replica;
+    let other_life = running.view.me != promise.dead;
+    if follows || other_life {
+        ledger.promise = None;
+    }
+}

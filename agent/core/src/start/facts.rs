@@ -1,0 +1,150 @@
+//! What the start check learns from its folder and from other agents, in the form its arms ask for.
+
+use redisnode_proto::report::{DiskIdentity, Report, Running, ServerState};
+use redisnode_proto::topology::Role;
+use redisnode_proto::{NodeId, NodeName, SlotSet};
+
+use super::StartSituation;
+use crate::situation::Answer;
+
+/// What one mate's agent says of its copy of the shard's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MateSays {
+    /// Its server runs and has synced from this shard since its own start.
+    HoldsSynced,
+    /// Its server runs with data it loaded from its disk.
+    HoldsLoaded,
+    /// There is data on its disk, or its server loads; it cannot be promoted yet.
+    HoldsOnDisk,
+    /// It answered, and has nothing.
+    Nothing,
+    /// It does not answer.
+    Silent,
+}
+
+/// A mate.
+pub(super) struct Mate<'a> {
+    pub(super) name: NodeName,
+    pub(super) says: MateSays,
+    pub(super) report: Option<&'a Report>,
+}
+
+/// All of it.
+pub(super) struct Facts<'a> {
+    s: &'a StartSituation<'a>,
+    identity: &'a DiskIdentity,
+    mates: Vec<Mate<'a>>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn gather(s: &'a StartSituation<'a>, identity: &'a DiskIdentity) -> Self {
+        let shard = s.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&s.me.name));
+        let names = shard.map(|shard| shard.nodes().filter(|n| **n != s.me.name).cloned().collect::<Vec<_>>());
+        let mates = names.unwrap_or_default().into_iter().map(|name| Self::mate(s, identity, name)).collect();
+        Self { s, identity, mates }
+    }
+
+    fn mate(s: &'a StartSituation<'a>, identity: &DiskIdentity, name: NodeName) -> Mate<'a> {
+        let report = s.peers.get(&name).and_then(|peer| peer.heard_since(s.since));
+        let says = report.map_or(MateSays::Silent, |report| copy_of(report, &identity.id));
+        Mate { name, says, report }
+    }
+
+    pub(super) fn mates(&self) -> impl Iterator<Item = &Mate<'a>> {
+        self.mates.iter()
+    }
+
+    pub(super) fn silent(&self) -> Vec<NodeName> {
+        self.mates.iter().filter(|m| m.says == MateSays::Silent).map(|m| m.name.clone()).collect()
+    }
+
+    /// Mates, and primaries of other shards, that have not been called since the check began.
+    pub(super) fn unasked(&self) -> Vec<NodeName> {
+        let others = self.s.ledger.layout.iter().flat_map(|l| &l.shards).map(|shard| &shard.primary);
+        let mut all: Vec<NodeName> = self.mates.iter().map(|m| &m.name).chain(others).cloned().collect();
+        all.sort();
+        all.dedup();
+        all.retain(|name| *name != self.s.me.name && !self.was_asked(name));
+        all
+    }
+
+    pub(super) fn was_asked(&self, name: &NodeName) -> bool {
+        self.s.peers.get(name).is_some_and(|peer| match &peer.answer {
+            Answer::NeverAsked => false,
+            Answer::Silent { .. } => true,
+            Answer::Heard { at, .. } => *at >= self.s.since,
+        })
+    }
+
+    fn heard(&self) -> impl Iterator<Item = &'a Report> {
+        let since = self.s.since;
+        self.s.peers.values().filter_map(move |peer| peer.heard_since(since))
+    }
+
+    /// Whether all slots of the identity are owned by others at a higher epoch: by the own word of servers that run,
+    /// by the node tables of others, or by the folders of servers that are down.
+    pub(super) fn owned_elsewhere(&self) -> bool {
+        let mine = &self.identity.slots;
+        let gone = self.heard().fold(SlotSet::new(), |gone, report| gone.union(&self.taken_by(report)));
+        mine.is_subset(&gone)
+    }
+
+    fn taken_by(&self, report: &Report) -> SlotSet {
+        let mine = &self.identity.slots;
+        let newer = |id: &NodeId, epoch| *id != self.identity.id && epoch > self.identity.epoch;
+        let mut taken = SlotSet::new();
+        if let Some(running) = report.server.running() {
+            for node in running.view.nodes.iter().filter(|n| n.role == Role::Primary && newer(&n.id, n.epoch)) {
+                taken = taken.union(&node.slots.intersection(mine));
+            }
+        } else if let Some(disk) = &report.disk.identity {
+            if disk.role == Role::Primary && newer(&disk.id, disk.epoch) {
+                taken = taken.union(&disk.slots.intersection(mine));
+            }
+        }
+        taken
+    }
+
+    pub(super) fn name_of(&self, id: &NodeId) -> Option<NodeName> {
+        self.s.ledger.layout.as_ref().and_then(|layout| layout.name_of(id)).cloned()
+    }
+
+    pub(super) fn started_empty(&self, name: &NodeName) -> bool {
+        let report = self.s.peers.get(name).and_then(|peer| peer.heard_since(self.s.since));
+        report.and_then(|report| report.server.running()).is_some_and(|r| r.started_empty && r.keys == 0)
+    }
+}
+
+/// What a mate's Report says of its copy of the data of primary `id`.
+fn copy_of(report: &Report, id: &NodeId) -> MateSays {
+    match &report.server {
+        ServerState::Running(running) if follows(running, id) => {
+            if running.synced_since_start {
+                MateSays::HoldsSynced
+            } else if running.keys > 0 {
+                MateSays::HoldsLoaded
+            } else {
+                MateSays::Nothing
+            }
+        }
+        // It serves another shard now, or none: what it has is not of this one.
+        ServerState::Running(_) | ServerState::Refused { .. } | ServerState::Retired => MateSays::Nothing,
+        ServerState::Waiting { .. }
+        | ServerState::Dead { .. }
+        | ServerState::Starting
+        | ServerState::Loading
+        | ServerState::Unknown { .. } => {
+            if report.disk.has_data && report.disk.identity.as_ref().is_some_and(|d| d.primary.as_ref() == Some(id)) {
+                MateSays::HoldsOnDisk
+            } else if report.server.is_certainly_down() {
+                MateSays::Nothing
+            } else {
+                MateSays::Silent
+            }
+        }
+    }
+}
+
+fn follows(running: &Running, id: &NodeId) -> bool {
+    running.view.myself().is_some_and(|me| me.role == Role::Replica && me.primary.as_ref() == Some(id))
+}

@@ -1,0 +1,104 @@
+//! When the writes of a primary that has just started may flow.
+//!
+//! A primary restarted alone would take writes from its third second until the node time-out (measured); held until a
+//! majority of the primaries is seen, it cannot acknowledge what it would drop later.
+
+use redisnode_proto::topology::{Role, View};
+use redisnode_proto::{LayoutShard, Millis, NodeName, SlotSet, judge};
+
+use crate::situation::Situation;
+
+/// What the gate may know besides the situation.
+#[derive(Clone, Copy, Debug)]
+pub struct GateSituation<'a> {
+    /// The node.
+    pub node: &'a Situation<'a>,
+    /// When the server was started: answers from before do not count.
+    pub started_at: Millis,
+    /// The coordinator has confirmed the Layout since then.
+    pub layout_confirmed: bool,
+}
+
+/// Whether writes flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// They do.
+    Open,
+    /// Not yet.
+    Held {
+        /// Why, a sentence.
+        reason: String,
+        /// Whom to ask.
+        ask: Vec<NodeName>,
+    },
+}
+
+/// Whether the writes of the server that has just started may flow.
+pub fn gate(g: &GateSituation<'_>) -> Gate {
+    let s = g.node;
+    let Some(view) = s.view() else { return held("the server does not answer yet", Vec::new()) };
+    let Some(layout) = s.layout() else { return Gate::Open };
+    let mine = view.myself().map(|me| me.slots.clone()).unwrap_or_default();
+    if !s.is_primary() || mine.is_empty() {
+        return Gate::Open;
+    }
+    let others: Vec<&LayoutShard> =
+        layout.shards.iter().filter(|shard| !shard.slots.is_empty() && !shard.has(&s.me.name)).collect();
+    if others.is_empty() { alone(g, view, &mine) } else { among(g, view, &mine, &others) }
+}
+
+/// With one primary there is nobody to vote: every mate must have answered, or the coordinator has confirmed.
+fn alone(g: &GateSituation<'_>, view: &View, mine: &SlotSet) -> Gate {
+    let mates = g.node.mates();
+    if let Some(mate) = mates.iter().find(|mate| says(g, mate, view, mine) == Says::OwnedByOther) {
+        return held(&format!("{mate} shows another owner of these slots"), vec![(*mate).clone()]);
+    }
+    let missing: Vec<NodeName> =
+        mates.iter().filter(|mate| says(g, mate, view, mine) == Says::Nothing).map(|m| (*m).clone()).collect();
+    if missing.is_empty() || g.layout_confirmed {
+        return Gate::Open;
+    }
+    held("waiting until every replica's agent has answered, or the coordinator confirms the Layout", missing)
+}
+
+/// With several, a majority of the primaries must show this one as the owner of its slots.
+fn among(g: &GateSituation<'_>, view: &View, mine: &SlotSet, others: &[&LayoutShard]) -> Gate {
+    let agreeing = others.iter().filter(|shard| shard.nodes().any(|name| is_voter_that_agrees(g, name, view, mine)));
+    let needed = judge::majority(others.len() + 1);
+    if agreeing.count() + 1 >= needed {
+        return Gate::Open;
+    }
+    let ask = others.iter().flat_map(|shard| shard.nodes()).cloned().collect();
+    held(
+        &format!("waiting until {needed} of {} primaries show this one as the owner of its slots", others.len() + 1),
+        ask,
+    )
+}
+
+fn is_voter_that_agrees(g: &GateSituation<'_>, name: &NodeName, view: &View, mine: &SlotSet) -> bool {
+    let running = g.node.peers.get(name).and_then(|p| p.heard_since(g.started_at)).and_then(|r| r.server.running());
+    let votes = running.is_some_and(|r| r.replication.role == Role::Primary);
+    votes && says(g, name, view, mine) == Says::OwnedByMe
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    OwnedByMe,
+    OwnedByOther,
+    Nothing,
+}
+
+fn says(g: &GateSituation<'_>, name: &NodeName, view: &View, mine: &SlotSet) -> Says {
+    let report = g.node.peers.get(name).and_then(|peer| peer.heard_since(g.started_at));
+    // A server that is surely down owns nothing by its own doing; what its folder says was looked at before the start.
+    if report.is_some_and(|report| report.server.is_certainly_down()) {
+        return Says::OwnedByMe;
+    }
+    let Some(running) = report.and_then(|r| r.server.running()) else { return Says::Nothing };
+    let theirs = running.view.node(&view.me).map(|me| me.slots.clone()).unwrap_or_default();
+    if mine.is_subset(&theirs) { Says::OwnedByMe } else { Says::OwnedByOther }
+}
+
+fn held(reason: &str, ask: Vec<NodeName>) -> Gate {
+    Gate::Held { reason: reason.to_owned(), ask }
+}

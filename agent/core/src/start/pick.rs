@@ -1,0 +1,66 @@
+//! Whom a primary that may not simply start asks to take over. One at a time: two replicas that are told can both win.
+
+use redisnode_proto::judge::{Candidate, best_replica};
+use redisnode_proto::{NodeId, NodeName};
+
+use super::check::verdict;
+use super::facts::{Facts, Mate, MateSays};
+use super::{Row, StartAct, StartSituation, StartVerdict};
+
+/// A mate to promote.
+pub(super) struct Pick {
+    pub(super) name: NodeName,
+    pub(super) id: NodeId,
+}
+
+/// What an open promise demands: the chosen mate is asked again until it says how it ended. It is released only by
+/// the mate's refusal, by its agent's word that its server is down (and no owner, see `owned_elsewhere`), or by a
+/// Layout without it.
+pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<StartVerdict> {
+    let promise = s.ledger.promise.as_ref().filter(|p| s.disk.identity.as_ref().is_some_and(|i| i.id == p.dead))?;
+    if s.refused.contains(&promise.chosen) {
+        return None;
+    }
+    let chosen = facts.mates().find(|mate| mate.name == promise.chosen)?;
+    let down = chosen.report.is_some_and(|report| report.server.is_certainly_down());
+    if down {
+        return None;
+    }
+    let act = StartAct::Promote { mate: promise.chosen.clone(), mate_id: promise.chosen_id.clone() };
+    Some(verdict(Row::Promised, act))
+}
+
+/// The best mate whose data is newer than what a start from the own folder could bring: it synced in its own life, and
+/// the own last stop was not in order, or the mate is past it.
+pub(super) fn newer_mate(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<Pick> {
+    best(s, facts.mates().filter(|mate| mate.says == MateSays::HoldsSynced && !is_covered_by_clean_stop(s, mate)))
+}
+
+/// The best mate whose server runs with any data.
+pub(super) fn any_holder(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<Pick> {
+    best(s, facts.mates().filter(|mate| matches!(mate.says, MateSays::HoldsSynced | MateSays::HoldsLoaded)))
+}
+
+/// Whether the ordered exit of the own server left nothing that this mate could be ahead by.
+fn is_covered_by_clean_stop(s: &StartSituation<'_>, mate: &Mate<'_>) -> bool {
+    let (Some(stop), Some(running)) = (&s.ledger.clean_stop, mate.report.and_then(|r| r.server.running())) else {
+        return false;
+    };
+    let same_history = running.replication.replication_id == stop.replication_id;
+    s.disk.has_data && same_history && running.replication.offset <= stop.offset
+}
+
+fn best<'a>(s: &StartSituation<'_>, mates: impl Iterator<Item = &'a Mate<'a>>) -> Option<Pick> {
+    let fit: Vec<&Mate<'_>> = mates
+        .filter(|mate| !s.refused.contains(&mate.name))
+        .filter(|mate| mate.report.is_some_and(|report| !report.stopping))
+        .collect();
+    let candidates = fit.iter().filter_map(|mate| {
+        let running = mate.report?.server.running()?;
+        let synced = mate.says == MateSays::HoldsSynced;
+        Some(Candidate { name: mate.name.clone(), offset: running.replication.offset, synced })
+    });
+    let chosen = best_replica(candidates)?;
+    let running = fit.iter().find(|mate| mate.name == chosen.name)?.report?.server.running()?;
+    Some(Pick { name: chosen.name, id: running.view.me.clone() })
+}

@@ -1,0 +1,65 @@
+//! A node that came back with another id certifies the death of the id it had before: a name never has two servers.
+
+use redisnode_proto::judge::{Candidate, best_replica};
+use redisnode_proto::ledger::Promise;
+use redisnode_proto::{NodeId, NodeName};
+
+use crate::situation::Situation;
+
+/// What to do about the former id of the own name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FormerLife {
+    /// There is none, or it owns nothing any more.
+    Settled,
+    /// Call these agents first.
+    Ask(Vec<NodeName>),
+    /// Write the promise, and send its death notice to the chosen one.
+    Certify(Promise),
+    /// Nobody can take over; the coordinator decides.
+    NobodyLeft {
+        /// The former id.
+        id: NodeId,
+    },
+}
+
+/// Looks whether the former id of this node's name still owns slots, and who should take them over.
+pub fn former_life(s: &Situation<'_>, refused: &std::collections::BTreeSet<NodeName>) -> FormerLife {
+    let (Some(view), Some(layout)) = (s.view(), s.layout()) else { return FormerLife::Settled };
+    let hint = layout.member(&s.me.name).and_then(|member| member.node_id.clone());
+    let Some(former) = hint.filter(|id| *id != view.me && layout.founding.is_none()) else {
+        return FormerLife::Settled;
+    };
+    let mates = s.mates();
+    let stale: Vec<NodeName> =
+        mates.iter().filter(|name| !s.peers.contains_key(**name)).map(|name| (*name).clone()).collect();
+    if !stale.is_empty() {
+        return FormerLife::Ask(stale);
+    }
+    let fresh: Vec<_> = mates.iter().filter_map(|name| Some(((*name).clone(), s.fresh(name)?))).collect();
+    // Followers of the former id: who still hangs on it in its own view.
+    let followers: Vec<_> = fresh
+        .iter()
+        .filter(|(name, report)| !refused.contains(name) && !report.stopping)
+        .filter_map(|(name, report)| Some((name, report.server.running()?)))
+        .filter(|(_, running)| running.view.myself().is_some_and(|me| me.primary.as_ref() == Some(&former)))
+        .collect();
+    let candidates = followers.iter().filter(|(_, r)| r.keys > 0 || r.synced_since_start).map(|(name, running)| {
+        Candidate { name: (*name).clone(), offset: running.replication.offset, synced: running.synced_since_start }
+    });
+    let Some(best) = best_replica(candidates) else {
+        return if fresh.len() == mates.len() {
+            nobody(s, &former)
+        } else {
+            FormerLife::Ask(mates.into_iter().cloned().collect())
+        };
+    };
+    let chosen = followers.iter().find(|(name, _)| **name == best.name).map(|(_, running)| running);
+    let Some(chosen) = chosen else { return FormerLife::Settled };
+    let epoch = chosen.view.node(&former).map(|node| node.epoch).unwrap_or_default();
+    FormerLife::Certify(Promise { dead: former, epoch, chosen: best.name, chosen_id: chosen.view.me.clone() })
+}
+
+fn nobody(s: &Situation<'_>, former: &NodeId) -> FormerLife {
+    let owns = s.view().and_then(|view| view.node(former)).is_some_and(|node| !node.slots.is_empty());
+    if owns { FormerLife::NobodyLeft { id: former.clone() } } else { FormerLife::Settled }
+}

@@ -1,0 +1,109 @@
+//! A death notice came: promote the own server, once, and say how it ended.
+//!
+//! FORCE first: it is a vote. TAKEOVER needs no vote, and so is allowed only where nobody else can be elected meanwhile.
+
+use redisnode_proto::message::{DeathNotice, Outcome};
+use redisnode_proto::topology::{Role, View, ViewNode};
+use redisnode_proto::{Millis, NodeId, NodeName, SlotSet};
+
+use super::voters::Voters;
+use super::{Promotion, Step};
+use crate::situation::{ReceivedNotice, Situation};
+
+/// How long a vote may take before TAKEOVER is considered. A vote among living primaries takes 30 to 90 ms (measured).
+const VOTE_WAIT: Millis = Millis(150);
+
+/// The servers end a FORCE that was not answered after 5 s; before that a second one does nothing.
+const FORCE_AGAIN: Millis = Millis(5200);
+
+/// What to do about the notice in the inbox. Called at each look until it answers `Done` or `Refused`.
+pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
+    let notice = &received.notice;
+    let Some(view) = s.view() else { return pending("this node's own server does not answer yet") };
+    let Some(me) = view.myself() else { return pending("this node's own server shows no line of its own") };
+    if let Some(done) = settled(s, view, notice) {
+        return Step::Answer(done);
+    }
+    if let Some(reason) = unfit(s, me, notice) {
+        return Step::Answer(Outcome::Refused { reason });
+    }
+    let voters = Voters::look(s, received.at, &notice.dead);
+    let reopen = reopened(s, &notice.dead);
+    let promote = |how| Step::Promote { how, reopen: reopen.clone() };
+    // Two primaries never give a majority for FORCE, and nobody else is there to vote: do not wait for it.
+    if voters.count <= 2 && voters.count > 0 {
+        return promote(Promotion::Takeover);
+    }
+    let Some(forced_at) = s.inbox.forced_at.filter(|at| *at >= received.at) else { return promote(Promotion::Force) };
+    if s.now.since(forced_at) < VOTE_WAIT {
+        return pending("the other primaries are voting");
+    }
+    if !voters.unasked.is_empty() {
+        return Step::Ask(voters.unasked);
+    }
+    if nobody_else_can_win(s, received, &voters) {
+        return promote(Promotion::Takeover);
+    }
+    if s.now.since(forced_at) >= FORCE_AGAIN {
+        return promote(Promotion::Force);
+    }
+    pending("not enough primaries vote, and not enough are known to be dead")
+}
+
+/// Whether an election by the servers cannot have begun, or cannot succeed.
+fn nobody_else_can_win(s: &Situation<'_>, received: &ReceivedNotice, voters: &Voters) -> bool {
+    let all_dead = voters.certified_dead >= voters.majority();
+    let dead_for = received.notice.dead_for.after(s.now.since(received.at));
+    // Nobody is marked as failed before the node time-out, so nobody stands for election before that.
+    let fresh = s.settled_timeout().is_some_and(|timeout| dead_for < timeout.half());
+    let reached = voters.running >= voters.majority();
+    all_dead || (reached && fresh)
+}
+
+/// The slots have an owner that is not the dead one: this node, or another.
+fn settled(s: &Situation<'_>, view: &View, notice: &DeathNotice) -> Option<Outcome> {
+    let newer = |node: &&ViewNode| {
+        node.role == Role::Primary && node.id != notice.dead && !node.slots.is_empty() && node.epoch > notice.epoch
+    };
+    let left = view.node(&notice.dead).map(|dead| dead.slots.clone()).unwrap_or_default();
+    if !left.is_empty() {
+        return None;
+    }
+    // The heir is of this shard: either this very server, or who this server follows now.
+    let me = view.myself()?;
+    let owner = if me.role == Role::Primary { me } else { view.node(me.primary.as_ref()?)? };
+    let owner = Some(owner).filter(newer)?;
+    Some(Outcome::Done { primary: owner.id.clone(), name: name_or_id(s, &owner.id)? })
+}
+
+fn name_or_id(s: &Situation<'_>, id: &NodeId) -> Option<NodeName> {
+    if s.view().is_some_and(|view| view.me == *id) { Some(s.me.name.clone()) } else { s.name_of(id) }
+}
+
+/// Why this server cannot be promoted for the dead one.
+fn unfit(s: &Situation<'_>, me: &ViewNode, notice: &DeathNotice) -> Option<String> {
+    if s.stopping {
+        return Some(format!("{} is stopping itself", s.me.name));
+    }
+    if me.role == Role::Primary {
+        return Some(format!("the server of {} is a primary already and follows nobody", s.me.name));
+    }
+    if me.primary.as_ref() != Some(&notice.dead) {
+        return Some(format!("the server of {} follows another primary than {}", s.me.name, notice.dead.short()));
+    }
+    let running = s.running()?;
+    (running.replication.syncing || (running.keys == 0 && !running.synced_since_start))
+        .then(|| format!("the server of {} has no copy of the data", s.me.name))
+}
+
+/// Slots that the dead primary had open, with their targets: what its agent told this one before the first key moved.
+pub(super) fn reopened(s: &Situation<'_>, dead: &NodeId) -> Vec<(redisnode_proto::Slot, NodeId)> {
+    let told = s.ledger.open_slots.as_ref().filter(|open| open.source == *dead);
+    let open = told.map(|open| open.slots.clone()).unwrap_or_default();
+    let owned: SlotSet = s.view().and_then(|v| v.node(dead)).map(|node| node.slots.clone()).unwrap_or_default();
+    open.into_iter().filter(|(slot, _)| owned.contains(*slot)).collect()
+}
+
+fn pending(reason: &str) -> Step {
+    Step::Answer(Outcome::Pending { reason: reason.to_owned() })
+}

@@ -1,0 +1,44 @@
+//! Work in flight at an agent: a move of slots from its server to another one, with its progress.
+
+use serde::{Deserialize, Serialize};
+
+use crate::slots::SlotSet;
+use crate::{Millis, NodeName};
+
+/// A move of slots to one target, as its source's agent shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Who gets the slots.
+    pub target: NodeName,
+    /// The driver's name: `migrate`, `migrateslots` or `import`.
+    pub driver: String,
+    /// Slots that still have to go.
+    pub remaining: SlotSet,
+    /// Slots that have changed their owner in this job.
+    pub slots_done: u32,
+    /// Keys that have arrived in this job.
+    pub keys_done: u64,
+    /// Keys that still have to go; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_left: Option<u64>,
+    /// Bytes that have been sent in this job, as the keys' sizes in memory.
+    pub bytes_done: u64,
+    /// For how long it has been running.
+    pub running_for: Millis,
+    /// Why it does not go on, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<String>,
+}
+
+impl Job {
+    /// Keys a second since the start; absent in the first 100 ms.
+    pub fn rate(&self) -> Option<u64> {
+        (self.running_for.0 >= 100).then(|| self.keys_done.saturating_mul(1000) / self.running_for.0)
+    }
+
+    /// How long it will still take at that rate.
+    pub fn time_left(&self) -> Option<Millis> {
+        let (rate, left) = (self.rate().filter(|rate| *rate > 0)?, self.keys_left?);
+        Some(Millis(left.saturating_mul(1000) / rate))
+    }
+}

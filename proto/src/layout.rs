@@ -1,0 +1,142 @@
+//! The one document that a coordinator publishes per cluster: who should be what.
+//!
+//! It speaks of shards and names. Ids and addresses in it are hints, which agents verify with the peer's agent.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::slots::SlotSet;
+use crate::{Address, ClusterId, Generation, Member, Millis, NodeId, NodeName, ShardName, Supersedes};
+
+/// What should be, for a whole cluster. Every agent gets the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// [`crate::DOCUMENT_VERSION`] of the writer.
+    pub version: u32,
+    /// The cluster it is for. An agent of another cluster refuses it.
+    pub cluster: ClusterId,
+    /// The fence.
+    pub generation: Generation,
+    /// Node ids of the founders: present only in the Layouts under which an empty cluster comes to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub founding: Option<Vec<NodeId>>,
+    /// What every server is configured with.
+    pub settings: Settings,
+    /// Every member, those that leave too.
+    pub members: Vec<LayoutMember>,
+    /// Every shard, those that end too (they have no slots).
+    pub shards: Vec<LayoutShard>,
+    /// Ids that must not stay in anybody's node table: of members that have left, and of former lives of members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<NodeId>,
+}
+
+/// What every server is configured with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `cluster-node-timeout`.
+    pub node_timeout: Millis,
+    /// Whether data is kept on disk (`spec.storage` is there).
+    pub storage: bool,
+    /// The user's directives, valid ones only.
+    #[serde(default)]
+    pub redis_config: BTreeMap<String, String>,
+}
+
+/// A member as the Layout lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutMember {
+    /// Name and incarnation.
+    #[serde(flatten)]
+    pub member: Member,
+    /// Where it is reached (a hint).
+    pub address: Address,
+    /// Its server's id (a hint); absent before its first Report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<NodeId>,
+    /// It is to leave: give up everything, reset, and say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
+}
+
+/// A shard: what it should own and who is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutShard {
+    /// Its stable name.
+    pub name: ShardName,
+    /// The slots it should own.
+    #[serde(default)]
+    pub slots: SlotSet,
+    /// Who is its primary as far as the coordinator knows. A failover may have made it another of the members;
+    /// then all that is said of the primary is said of that one.
+    pub primary: NodeName,
+    /// All others in it.
+    #[serde(default)]
+    pub replicas: Vec<NodeName>,
+    /// A wished change of primary. Acted on only while `from` is the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff: Option<WishedHandoff>,
+}
+
+/// A wished change of primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WishedHandoff {
+    /// Who must be the primary for the wish to count.
+    pub from: NodeName,
+    /// Who should be it.
+    pub to: NodeName,
+}
+
+impl Layout {
+    /// The member called `name`.
+    pub fn member(&self, name: &NodeName) -> Option<&LayoutMember> {
+        self.members.iter().find(|m| m.member.name == *name)
+    }
+
+    /// The name behind a node id, as far as the hints go.
+    pub fn name_of(&self, id: &NodeId) -> Option<&NodeName> {
+        self.members.iter().find(|m| m.node_id.as_ref() == Some(id)).map(|m| &m.member.name)
+    }
+
+    /// The shard that `name` is in.
+    pub fn shard_of(&self, name: &NodeName) -> Option<&LayoutShard> {
+        self.shards.iter().find(|shard| shard.has(name))
+    }
+
+    /// The shard called `name`.
+    pub fn shard(&self, name: &ShardName) -> Option<&LayoutShard> {
+        self.shards.iter().find(|shard| shard.name == *name)
+    }
+
+    /// What `self` is to the Layout that is held. Fences by generation, never by content alone.
+    pub fn supersedes(&self, held: Option<&Self>) -> Supersedes {
+        let Some(held) = held else { return Supersedes::Newer };
+        match self.generation.cmp(&held.generation) {
+            std::cmp::Ordering::Greater => Supersedes::Newer,
+            std::cmp::Ordering::Less => Supersedes::Older,
+            std::cmp::Ordering::Equal if self == held => Supersedes::Same,
+            std::cmp::Ordering::Equal => Supersedes::Conflict,
+        }
+    }
+
+    /// Whether both say the same but for the generation.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let mut copy = other.clone();
+        copy.generation = self.generation;
+        copy.version = self.version;
+        *self == copy
+    }
+}
+
+impl LayoutShard {
+    /// Everyone in the shard, the primary first.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
+
+    /// Whether `name` is in the shard.
+    pub fn has(&self, name: &NodeName) -> bool {
+        self.nodes().any(|node| node == name)
+    }
+}

@@ -1,0 +1,124 @@
+//! What an agent keeps on disk beside nodes.conf. Written before the deed it is about.
+
+use serde::{Deserialize, Serialize};
+
+use crate::slots::SlotSet;
+use crate::topology::Role;
+use crate::{ClusterId, ConfigEpoch, Layout, Member, NodeId, NodeName, Offset, Slot};
+
+/// The agent's memory over its own death.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// [`crate::DOCUMENT_VERSION`] of the writer.
+    pub version: u32,
+    /// The cluster that the folder belongs to.
+    pub cluster: ClusterId,
+    /// The incarnation that the folder belongs to.
+    pub member: Member,
+    /// The newest Layout that was obeyed.
+    #[serde(default)]
+    pub layout: Option<Layout>,
+    /// Founding is over for this node: its own view was whole and ok once.
+    #[serde(default)]
+    pub founded: bool,
+    /// The last known identity of the server on the bus.
+    #[serde(default)]
+    pub identity: Option<Identity>,
+    /// A promise not to start the old server as a primary before it is known who owns its slots.
+    #[serde(default)]
+    pub promise: Option<Promise>,
+    /// How the last life of the server ended, if it ended in order. Taken away at the next start.
+    #[serde(default)]
+    pub clean_stop: Option<CleanStop>,
+    /// The life of the server (`run_id`) in which it had its shard's data: a replica linked and synced, or a primary
+    /// that was promoted from such a replica. Empty for a server that only loaded its own disk.
+    #[serde(default)]
+    pub synced_run: Option<String>,
+    /// As a replica: the slots that the primary has open, told by the primary's agent before the first key moves.
+    #[serde(default)]
+    pub open_slots: Option<OpenSlots>,
+    /// The server was started empty under its old identity, and what that cost; said until a replica or data is there.
+    #[serde(default)]
+    pub data_lost: Option<String>,
+    /// The member has left: its server is reset, its data gone.
+    #[serde(default)]
+    pub retired: bool,
+}
+
+impl Ledger {
+    /// The ledger of a member that has seen nothing yet.
+    pub fn new(cluster: ClusterId, member: Member) -> Self {
+        Self {
+            version: crate::DOCUMENT_VERSION,
+            cluster,
+            member,
+            layout: None,
+            founded: false,
+            identity: None,
+            promise: None,
+            clean_stop: None,
+            synced_run: None,
+            open_slots: None,
+            data_lost: None,
+            retired: false,
+        }
+    }
+}
+
+/// Who the server was on the bus when it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its id.
+    pub id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Its configuration epoch (a replica's is its primary's).
+    pub epoch: ConfigEpoch,
+    /// Whose replica it was.
+    #[serde(default)]
+    pub primary: Option<NodeId>,
+    /// A replica: it was linked and in sync when it was last seen, or when it lost its primary.
+    #[serde(default)]
+    pub in_sync: bool,
+    /// The slots it owned.
+    #[serde(default)]
+    pub slots: SlotSet,
+    /// It held keys.
+    #[serde(default)]
+    pub had_keys: bool,
+}
+
+/// The choice of the one decision maker of a takeover, written before the chosen one is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The id of the dead server.
+    pub dead: NodeId,
+    /// The epoch under which it owned its slots.
+    pub epoch: ConfigEpoch,
+    /// Whose agent was told to promote its server.
+    pub chosen: NodeName,
+    /// The incarnation of the chosen one.
+    pub chosen_id: NodeId,
+}
+
+/// An ordered exit of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanStop {
+    /// Replication offset at the end. Nothing was acknowledged after it.
+    pub offset: Offset,
+    /// The replication history the offset is in.
+    pub replication_id: String,
+    /// The role it had.
+    pub role: Role,
+}
+
+/// The slots a primary has open, as its replicas' agents are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSlots {
+    /// The id of the source, the primary.
+    pub source: NodeId,
+    /// Slot and target, for each open slot.
+    pub slots: Vec<(Slot, NodeId)>,
+    /// The one replica that promotes its server if the source dies meanwhile.
+    pub heir: NodeName,
+}

@@ -1,0 +1,189 @@
+//! What an agent says of its node, to the coordinator and to other agents. All of it observed, none of it remembered
+//! but the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, Problem};
+use crate::job::Job;
+use crate::ledger::Ledger;
+use crate::slots::SlotSet;
+use crate::topology::{Role, ServerVersion, View};
+use crate::{Address, ClusterId, ConfigEpoch, Member, NodeId, Offset};
+
+/// What an agent says of its node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`crate::DOCUMENT_VERSION`] of the writer.
+    pub version: u32,
+    /// Random number of the agent's life: revisions of two lives do not compare.
+    pub life: u64,
+    /// Grows when anything in the Report but plain counters changes. A long-poll asks for one after it.
+    pub revision: u64,
+    /// The agent's version.
+    pub agent_version: String,
+    /// The cluster that the agent was started for.
+    pub cluster: ClusterId,
+    /// Name and incarnation.
+    pub member: Member,
+    /// Where the node is reached, by its own word.
+    pub address: Address,
+    /// What the agent knows of the server.
+    pub server: ServerState,
+    /// What is on disk.
+    pub disk: Disk,
+    /// The ledger; its Layout is the newest this agent knows.
+    pub ledger: Ledger,
+    /// The agent is stopping: it takes no handoff and starts no job.
+    #[serde(default)]
+    pub stopping: bool,
+    /// The configuration is in force; or which directives wait for a restart of the server.
+    #[serde(default)]
+    pub restart_needed: Vec<String>,
+    /// Moves of slots in flight.
+    #[serde(default)]
+    pub jobs: Vec<Job>,
+    /// What is wrong now.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// The last things that happened, oldest first, at most 64.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// What an agent knows of its server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum ServerState {
+    /// Surely not running, and not yet started by this agent: the start check waits.
+    Waiting {
+        /// For whom or what, a sentence.
+        reason: String,
+    },
+    /// Surely not running, and will not be started: the folder is not this node's, or the server is too old.
+    Refused {
+        /// Why, and what to do, a sentence.
+        reason: String,
+    },
+    /// Surely dead: the launcher or the lock says so. It will not come back before this agent starts it.
+    Dead {
+        /// How it ended.
+        reason: String,
+    },
+    /// Started, does not answer yet.
+    Starting,
+    /// Answers, but is loading its data.
+    Loading,
+    /// Lives as far as the lock says, but does not answer.
+    Unknown {
+        /// What was seen.
+        reason: String,
+    },
+    /// Runs and answers.
+    Running(Box<Running>),
+    /// The member has left; nothing runs and nothing will.
+    Retired,
+}
+
+impl ServerState {
+    /// The running server, if it runs and answers.
+    pub fn running(&self) -> Option<&Running> {
+        match self {
+            Self::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// Whether the agent certifies that the server is dead and stays so until this agent starts it.
+    pub fn is_certainly_down(&self) -> bool {
+        matches!(self, Self::Waiting { .. } | Self::Refused { .. } | Self::Dead { .. } | Self::Retired)
+    }
+}
+
+/// A server that runs and answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Product and version.
+    pub version: ServerVersion,
+    /// Random id of this life of the server (INFO `run_id`).
+    pub run_id: String,
+    /// Its node table.
+    pub view: View,
+    /// Its replication.
+    pub replication: Replication,
+    /// How many keys it holds.
+    pub keys: u64,
+    /// Memory in use, bytes.
+    pub used_memory: u64,
+    /// Memory limit, bytes; 0 = none.
+    pub max_memory: u64,
+    /// This life started without any data on disk.
+    pub started_empty: bool,
+    /// It has its shard's data by a sync in this life (see [`Ledger::synced_run`]).
+    pub synced_since_start: bool,
+    /// The agent holds writes back (start check, handoff).
+    pub writes_paused: bool,
+}
+
+/// The replication state of a running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replication {
+    /// Its role by its own word.
+    pub role: Role,
+    /// Its position.
+    pub offset: Offset,
+    /// The history the offset is in.
+    pub replication_id: String,
+    /// The history before (after a promotion).
+    #[serde(default)]
+    pub replication_id2: Option<String>,
+    /// A replica: its link to the primary is up and no full sync is under way.
+    pub link_up: bool,
+    /// A replica: a full sync is under way.
+    pub syncing: bool,
+    /// A replica: seconds without a word from its primary; absent while linked or unknown.
+    #[serde(default)]
+    pub silent_for_s: Option<u64>,
+    /// A primary: its attached replicas.
+    #[serde(default)]
+    pub replicas: Vec<AttachedReplica>,
+}
+
+/// A replica as its primary sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedReplica {
+    /// Its client port; with the IP it tells which node it is.
+    pub port: u16,
+    /// Its IP address.
+    pub ip: String,
+    /// Whether it is online (the first sync is over).
+    pub online: bool,
+    /// What it has acknowledged.
+    pub offset: Offset,
+}
+
+/// What is in the node's folder, read before the server starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Who the server is by nodes.conf; absent when the file is not there or empty.
+    #[serde(default)]
+    pub identity: Option<DiskIdentity>,
+    /// A dump or an append-only file with something in it is there.
+    pub has_data: bool,
+}
+
+/// Who a server is by its nodes.conf. The server saves that file at each change, so it is never far behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskIdentity {
+    /// Its id.
+    pub id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Whose replica it is.
+    #[serde(default)]
+    pub primary: Option<NodeId>,
+    /// Its configuration epoch.
+    pub epoch: ConfigEpoch,
+    /// The slots it owns.
+    #[serde(default)]
+    pub slots: SlotSet,
+}

@@ -1,0 +1,180 @@
+//! The `.status` of a RedisCluster: conditions, counts, and one entry per node. For people and scripts; never read
+//! back to decide anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::slots::SlotRange;
+use crate::topology::Role;
+use crate::{Generation, NodeId, NodeName, ShardName};
+
+/// What is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// The edit of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<u64>,
+    /// The Layout in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout_generation: Option<Generation>,
+    /// `OK`, `KO`, `Founding`, `Scaling`, `Rebalancing`, `RollingUpdate`: one word for the table.
+    pub summary: String,
+    /// Conditions, each type once.
+    pub conditions: Vec<Condition>,
+    /// Counts.
+    pub counts: Counts,
+    /// `Optimal` or `BestEffort`.
+    pub placement: String,
+    /// Moves of slots in flight, all together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Why something wanted is not done now: a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<String>,
+    /// One entry per node, ordered by shard, primary first.
+    pub nodes: Vec<NodeStatus>,
+    /// What happened lately, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+}
+
+/// Names of conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConditionType {
+    /// The cluster is what the spec asks for, and healthy.
+    Ready,
+    /// Every slot has one living owner and all nodes agree.
+    ClusterOK,
+    /// Members come or go.
+    Scaling,
+    /// Slots move.
+    Rebalancing,
+    /// Servers restart one after the other.
+    RollingUpdate,
+    /// Something is wrong that does not heal at once: a silent member, lost data, a broken configuration.
+    Degraded,
+}
+
+/// Three-valued truth of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Truth {
+    /// It is so.
+    True,
+    /// It is not so.
+    False,
+    /// It could not be seen.
+    Unknown,
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub status: Truth,
+    /// A CamelCase word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Members that exist.
+    pub nodes: u32,
+    /// Members that the spec asks for.
+    pub nodes_wanted: u32,
+    /// Members that are ready.
+    pub nodes_ready: u32,
+    /// Primaries with slots.
+    pub primaries: u32,
+    /// Primaries that the spec asks for.
+    pub primaries_wanted: u32,
+    /// The fewest replicas in sync that a primary has.
+    pub min_replicas: u32,
+    /// The most replicas in sync that a primary has.
+    pub max_replicas: u32,
+    /// Replicas per primary that the spec asks for.
+    pub replicas_wanted: u32,
+    /// Slots with a living owner, 0 to 16384.
+    pub slots_covered: u16,
+}
+
+/// Moves of slots in flight, all together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Slots that still have to go.
+    pub slots_left: u32,
+    /// Slots that have gone in the moves in flight.
+    pub slots_done: u32,
+    /// Keys that have arrived.
+    pub keys_done: u64,
+    /// Keys that still have to go, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_left: Option<u64>,
+    /// Bytes sent.
+    pub bytes_done: u64,
+    /// Keys per second, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_per_second: Option<u64>,
+    /// Seconds left, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: NodeName,
+    /// Its shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardName>,
+    /// Its role by its server's word; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Its server's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<NodeId>,
+    /// The name of its primary, of a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<NodeName>,
+    /// `ip:port` of the server.
+    pub address: String,
+    /// The machine it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The machine's zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Ready: serves its part.
+    pub ready: bool,
+    /// One word: `Running`, `Loading`, `Silent`, ...
+    pub state: String,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Product and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// Slots it owns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotRange>,
+    /// Keys, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u64>,
+    /// Bytes in use, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_memory: Option<u64>,
+    /// Memory limit in bytes, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_memory: Option<u64>,
+}
