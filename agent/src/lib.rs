@@ -2,6 +2,8 @@
 //! (`redisnode-agent-core`); this crate observes and acts.
 
 pub mod files;
+pub mod launch_client;
+pub mod launcher;
 pub mod lock;
 pub mod resp;
 

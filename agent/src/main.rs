@@ -1,3 +1,58 @@
 //! The `redisnode` binary: reads the command line and hands over. Everything else is in the library.
 
-fn main() {}
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use redisnode_agent::launcher;
+use tracing_subscriber::EnvFilter;
+
+/// One node of a Redis Cluster: its agent, and the launcher of its server.
+#[derive(Debug, Parser)]
+#[command(name = "redisnode", version)]
+struct Cli {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Starts the server when the agent says so, waits for its end, tells. Can be process 1 of a container.
+    Launch {
+        /// The member's folder; made if it is missing.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    match run(cli.part) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redisnode: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(part: Part) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
+    match part {
+        Part::Launch { dir } => Ok(runtime.block_on(launcher::run(&dir))?),
+    }
+}
+
+/// What is logged is chosen by `REDISNODE_LOG` (`info` if it is not set or wrong).
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("REDISNODE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

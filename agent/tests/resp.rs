@@ -20,9 +20,7 @@ const PATIENT: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A peer that accepts one connection and plays `script` on it.
-async fn peer<F>(
-    script: impl FnOnce(TcpStream) -> F + Send + 'static,
-) -> (SocketAddr, JoinHandle<()>)
+async fn peer<F>(script: impl FnOnce(TcpStream) -> F + Send + 'static) -> (SocketAddr, JoinHandle<()>)
 where
     F: Future<Output = ()> + Send,
 {
@@ -39,16 +37,11 @@ where
 async fn want(stream: &mut TcpStream, bytes: &[u8]) {
     let mut got = vec![0; bytes.len()];
     stream.read_exact(&mut got).await.unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&got),
-        String::from_utf8_lossy(bytes)
-    );
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(bytes));
 }
 
 async fn open(address: SocketAddr, deadline: Duration) -> Connection {
-    let mut connection = Connection::open(address, &Auth::None, PATIENT)
-        .await
-        .unwrap();
+    let mut connection = Connection::open(address, &Auth::None, PATIENT).await.unwrap();
     connection.set_deadline(deadline);
     connection
 }
@@ -58,26 +51,16 @@ const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 #[tokio::test]
 async fn it_introduces_itself_before_anything_else() {
     let (address, task) = peer(async |mut stream| {
-        want(
-            &mut stream,
-            b"*3\r\n$4\r\nAUTH\r\n$5\r\nagent\r\n$7\r\nhunter2\r\n",
-        )
-        .await;
+        want(&mut stream, b"*3\r\n$4\r\nAUTH\r\n$5\r\nagent\r\n$7\r\nhunter2\r\n").await;
         stream.write_all(b"+OK\r\n").await.unwrap();
         want(&mut stream, PING).await;
         stream.write_all(b"+PO").await.unwrap();
         stream.write_all(b"NG\r\n").await.unwrap();
     })
     .await;
-    let auth = Auth::User {
-        name: "agent".into(),
-        password: Secret::new("hunter2"),
-    };
+    let auth = Auth::User { name: "agent".into(), password: Secret::new("hunter2") };
     let mut connection = Connection::open(address, &auth, PATIENT).await.unwrap();
-    assert_eq!(
-        connection.call(&["PING"]).await.unwrap(),
-        Reply::Status("PONG".into())
-    );
+    assert_eq!(connection.call(&["PING"]).await.unwrap(), Reply::Status("PONG".into()));
     task.await.unwrap();
 }
 
@@ -85,15 +68,10 @@ async fn it_introduces_itself_before_anything_else() {
 async fn a_wrong_password_is_refused_without_being_shown() {
     let (address, _task) = peer(async |mut stream| {
         want(&mut stream, b"*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n").await;
-        stream
-            .write_all(b"-WRONGPASS invalid username-password pair\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"-WRONGPASS invalid username-password pair\r\n").await.unwrap();
     })
     .await;
-    let error = Connection::open(address, &Auth::Password(Secret::new("hunter2")), PATIENT)
-        .await
-        .unwrap_err();
+    let error = Connection::open(address, &Auth::Password(Secret::new("hunter2")), PATIENT).await.unwrap_err();
     assert!(error.refusal().unwrap().starts_with("WRONGPASS"));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 }
@@ -103,9 +81,7 @@ async fn nobody_there_is_said_with_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = Connection::open(address, &Auth::None, PATIENT)
-        .await
-        .unwrap_err();
+    let error = Connection::open(address, &Auth::None, PATIENT).await.unwrap_err();
     assert!(matches!(error, RespError::Connect { .. }));
     assert!(error.to_string().contains(&address.to_string()));
     assert!(!error.is_outcome_unknown());
@@ -137,12 +113,7 @@ async fn a_late_answer_is_never_the_answer_of_the_next_command() {
     tokio::time::sleep(6 * SHORT).await;
     let error = connection.call(&["INFO"]).await.unwrap_err();
     assert!(matches!(error, RespError::Poisoned { .. }), "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains("PING was not answered within 50 ms"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("PING was not answered within 50 ms"), "{error}");
     assert!(connection.is_poisoned());
     task.abort();
 }
@@ -155,9 +126,7 @@ async fn a_call_that_is_dropped_half_way_gives_the_connection_up() {
     })
     .await;
     let mut connection = open(address, PATIENT).await;
-    tokio::time::timeout(SHORT, connection.call(&["PING"]))
-        .await
-        .unwrap_err();
+    tokio::time::timeout(SHORT, connection.call(&["PING"])).await.unwrap_err();
     let error = connection.call(&["INFO"]).await.unwrap_err();
     assert!(error.to_string().contains("PING was abandoned"), "{error}");
     task.abort();
@@ -173,10 +142,7 @@ async fn an_end_of_the_connection_is_said_and_stays() {
     let mut connection = open(address, PATIENT).await;
     let error = connection.call(&["PING"]).await.unwrap_err();
     assert!(matches!(error, RespError::Closed { .. }), "{error}");
-    assert!(matches!(
-        connection.call(&["PING"]).await,
-        Err(RespError::Poisoned { .. })
-    ));
+    assert!(matches!(connection.call(&["PING"]).await, Err(RespError::Poisoned { .. })));
     task.await.unwrap();
 }
 
@@ -184,23 +150,11 @@ async fn an_end_of_the_connection_is_said_and_stays() {
 async fn what_is_not_a_server_is_named_so() {
     let (address, _task) = peer(async |mut stream| {
         want(&mut stream, PING).await;
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     })
     .await;
-    let error = open(address, PATIENT)
-        .await
-        .call(&["PING"])
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("is this a Redis or Valkey port?"),
-        "{error}"
-    );
+    let error = open(address, PATIENT).await.call(&["PING"]).await.unwrap_err();
+    assert!(error.to_string().contains("is this a Redis or Valkey port?"), "{error}");
 }
 
 #[tokio::test]
@@ -212,10 +166,7 @@ async fn an_answer_that_nobody_asked_for_is_not_taken_as_the_next_one() {
     })
     .await;
     let mut connection = open(address, PATIENT).await;
-    assert_eq!(
-        connection.call(&["PING"]).await.unwrap(),
-        Reply::Status("PONG".into())
-    );
+    assert_eq!(connection.call(&["PING"]).await.unwrap(), Reply::Status("PONG".into()));
     let error = connection.call(&["PING"]).await.unwrap_err();
     assert!(matches!(error, RespError::Protocol { .. }), "{error}");
     task.abort();
@@ -235,21 +186,14 @@ async fn a_refusal_is_an_answer_until_success_is_demanded() {
     assert!(connection.run(&ping).await.unwrap().is_error("LOADING"));
     let error = connection.demand(&ping).await.unwrap_err();
     assert_eq!(error.to_string(), "the server refused PING: LOADING wait");
-    assert!(
-        connection.run(&ping).await.is_ok(),
-        "a refusal does not break the connection"
-    );
+    assert!(connection.run(&ping).await.is_ok(), "a refusal does not break the connection");
     task.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_pipeline_gives_its_replies_in_order() {
     let (address, task) = peer(async |mut stream| {
-        want(
-            &mut stream,
-            b"*1\r\n$1\r\nA\r\n*2\r\n$1\r\nB\r\n$2\r\n\x00\xff\r\n",
-        )
-        .await;
+        want(&mut stream, b"*1\r\n$1\r\nA\r\n*2\r\n$1\r\nB\r\n$2\r\n\x00\xff\r\n").await;
         stream.write_all(b":1\r\n*1\r\n-ERR two\r\n").await.unwrap();
     })
     .await;
@@ -258,10 +202,7 @@ async fn a_pipeline_gives_its_replies_in_order() {
     let commands = [Command::new("A"), Command::new("B").arg(b"\x00\xff")];
     assert_eq!(
         connection.pipeline(&commands).await.unwrap(),
-        [
-            Reply::Integer(1),
-            Reply::Array(vec![Reply::Error("ERR two".into())])
-        ]
+        [Reply::Integer(1), Reply::Array(vec![Reply::Error("ERR two".into())])]
     );
     task.await.unwrap();
 }
@@ -286,11 +227,7 @@ async fn a_pipeline_larger_than_the_sockets_does_not_block_itself() {
     let mut connection = open(address, PATIENT).await;
     let commands: Vec<Command> = (0..COUNT).map(|_| Command::new("E").arg(&value)).collect();
     let replies = connection.pipeline(&commands).await.unwrap();
-    assert!(
-        replies
-            .into_iter()
-            .all(|reply| reply.into_bytes().unwrap() == value)
-    );
+    assert!(replies.into_iter().all(|reply| reply.into_bytes().unwrap() == value));
     task.await.unwrap();
 }
 
@@ -300,10 +237,7 @@ async fn a_window_keeps_as_many_in_flight_as_it_has_room_for() {
         want(&mut stream, &PING.repeat(2)).await;
         let mut more = [0];
         let early = tokio::time::timeout(SHORT, stream.read(&mut more)).await;
-        assert!(
-            early.is_err(),
-            "a third command came before the first reply"
-        );
+        assert!(early.is_err(), "a third command came before the first reply");
         stream.write_all(b":1\r\n").await.unwrap();
         want(&mut stream, PING).await;
         stream.write_all(b":2\r\n:3\r\n").await.unwrap();
@@ -343,14 +277,8 @@ async fn the_halves_of_a_window_share_one_fate() {
     let (sent, received) = tokio::join!(sender.send(&ping), receiver.receive());
     assert!(matches!(received, Err(RespError::TimedOut { .. })));
     let error = sent.unwrap_err();
-    assert!(
-        error.to_string().contains("PING was not answered"),
-        "{error}"
-    );
-    assert!(matches!(
-        receiver.receive().await,
-        Err(RespError::Poisoned { .. })
-    ));
+    assert!(error.to_string().contains("PING was not answered"), "{error}");
+    assert!(matches!(receiver.receive().await, Err(RespError::Poisoned { .. })));
     task.abort();
 }
 
@@ -374,9 +302,7 @@ async fn a_slow_window_is_not_late_while_replies_keep_coming() {
         }
     })
     .await;
-    let (mut sender, mut receiver) = open(address, Duration::from_millis(400))
-        .await
-        .into_window(8);
+    let (mut sender, mut receiver) = open(address, Duration::from_millis(400)).await.into_window(8);
     for _ in 0..6 {
         sender.send(&Command::new("PING")).await.unwrap();
     }
