@@ -63,8 +63,7 @@ pub fn write_durably(path: &Path, content: &[u8]) -> Result<(), FileError> {
 
 /// Replaces a file's content with this value as JSON, durably.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
-    let mut content =
-        serde_json::to_vec_pretty(value).map_err(|error| content_error(path, &error))?;
+    let mut content = serde_json::to_vec_pretty(value).map_err(|error| content_error(path, &error))?;
     content.push(b'\n');
     write_durably(path, &content)
 }
@@ -77,23 +76,16 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileErro
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(refused("read", path, source)),
     };
-    serde_json::from_slice(&content)
-        .map(Some)
-        .map_err(|error| content_error(path, &error))
+    serde_json::from_slice(&content).map(Some).map_err(|error| content_error(path, &error))
 }
 
 /// The sentence for what the system said about a file; a full disk gets one of its own.
 pub(crate) fn refused(action: &'static str, path: &Path, source: io::Error) -> FileError {
     match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FileError::DiskFull {
-            folder: folder_of(path).to_owned(),
-            path: path.to_owned(),
-        },
-        _ => FileError::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            FileError::DiskFull { folder: folder_of(path).to_owned(), path: path.to_owned() }
+        }
+        _ => FileError::Io { action, path: path.to_owned(), source },
     }
 }
 
@@ -127,10 +119,7 @@ fn content_error(path: &Path, error: &serde_json::Error) -> FileError {
 
 /// serde_json ends its sentences with the place, which stands at the start of ours.
 fn without_place(reason: &str) -> String {
-    reason
-        .rsplit_once(" at line ")
-        .map_or(reason, |(reason, _)| reason)
-        .to_owned()
+    reason.rsplit_once(" at line ").map_or(reason, |(reason, _)| reason).to_owned()
 }
 
 #[cfg(test)]
@@ -153,11 +142,7 @@ mod tests {
     fn what_a_crash_left_is_replaced() {
         let folder = TestFolder::new("files-crash");
         let path = folder.path().join("ledger.json");
-        fs::write(
-            folder.path().join("ledger.json.new"),
-            "[1, 2, 3, 4, 5, 6 half of a longer",
-        )
-        .unwrap();
+        fs::write(folder.path().join("ledger.json.new"), "[1, 2, 3, 4, 5, 6 half of a longer").unwrap();
         write_json(&path, &vec![3]).unwrap();
         assert_eq!(read_json::<Vec<u8>>(&path).unwrap(), Some(vec![3]));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -169,16 +154,10 @@ mod tests {
         let path = folder.path().join("ledger.json");
         fs::write(&path, "[\n1,\nx]").unwrap();
         let message = read_json::<Vec<u8>>(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("ledger.json line 3, column 1: expected value"),
-            "{message}"
-        );
+        assert!(message.contains("ledger.json line 3, column 1: expected value"), "{message}");
         assert_eq!(message.matches("line").count(), 1, "{message}");
         fs::write(&path, "").unwrap();
-        assert!(matches!(
-            read_json::<Vec<u8>>(&path),
-            Err(FileError::Content { .. })
-        ));
+        assert!(matches!(read_json::<Vec<u8>>(&path), Err(FileError::Content { .. })));
     }
 
     #[test]
@@ -200,9 +179,6 @@ mod tests {
         }
         let source = write_and_sync(full, b"x").unwrap_err();
         let message = refused("write", Path::new("/data/ledger.json"), source).to_string();
-        assert_eq!(
-            message,
-            "disk full: free space on /data; /data/ledger.json was not written"
-        );
+        assert_eq!(message, "disk full: free space on /data; /data/ledger.json was not written");
     }
 }

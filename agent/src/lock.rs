@@ -62,14 +62,9 @@ impl FolderLock {
     /// [`PATIENCE`], blocking. Errors: [`LockError::Held`] names the holder; [`LockError::Io`].
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
         let Some(mut file) = lock_exclusively(path)? else {
-            return Err(LockError::Held {
-                path: path.to_owned(),
-                holder: holder(path),
-            });
+            return Err(LockError::Held { path: path.to_owned(), holder: holder(path) });
         };
-        let written = file
-            .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         if let Err(error) = written {
             // The number only serves a message. On a full disk the lock itself still works, and so must we.
             tracing::warn!(path = %path.display(), %error, "cannot write the process number in the lock");
@@ -84,35 +79,20 @@ pub fn probe(path: &Path) -> Result<LockState, LockError> {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LockState::Missing),
         Err(source) => {
-            return Err(LockError::Io {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(LockError::Io { path: path.to_owned(), source });
         }
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(LockState::Free),
         Err(TryLockError::WouldBlock) => Ok(LockState::Held),
-        Err(TryLockError::Error(source)) => Err(LockError::Io {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(TryLockError::Error(source)) => Err(LockError::Io { path: path.to_owned(), source }),
     }
 }
 
 /// The locked file, made if it is missing; none if it was held by others during all of [`PATIENCE`]. Blocks so long.
 pub(crate) fn lock_exclusively(path: &Path) -> Result<Option<File>, LockError> {
-    let io = |source| LockError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(io)?;
+    let io = |source| LockError::Io { path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
     let until = Instant::now() + PATIENCE;
     loop {
         match file.try_lock() {
@@ -128,9 +108,7 @@ pub(crate) fn lock_exclusively(path: &Path) -> Result<Option<File>, LockError> {
 /// The process number that the holder wrote, if it has.
 fn holder(path: &Path) -> Option<u32> {
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(32).read_to_string(&mut text))
-        .ok()?;
+    File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)).ok()?;
     text.trim().parse().ok()
 }
 
@@ -146,10 +124,7 @@ mod tests {
         let lock = FolderLock::acquire(&path).unwrap();
         let message = FolderLock::acquire(&path).unwrap_err().to_string();
         let pid = format!("process {}", std::process::id());
-        assert!(
-            message.contains(&pid) && message.contains("agent.lock"),
-            "{message}"
-        );
+        assert!(message.contains(&pid) && message.contains("agent.lock"), "{message}");
         drop(lock);
         FolderLock::acquire(&path).unwrap();
     }
@@ -163,11 +138,7 @@ mod tests {
         assert_eq!(probe(&path).unwrap(), LockState::Held);
         drop(lock);
         assert_eq!(probe(&path).unwrap(), LockState::Free);
-        assert_eq!(
-            probe(&path).unwrap(),
-            LockState::Free,
-            "a look leaves nothing behind"
-        );
+        assert_eq!(probe(&path).unwrap(), LockState::Free, "a look leaves nothing behind");
     }
 
     #[test]
@@ -190,9 +161,6 @@ mod tests {
         let below_a_file = folder.path().join("file").join("server.lock");
         std::fs::write(folder.path().join("file"), "").unwrap();
         assert!(matches!(probe(&below_a_file), Err(LockError::Io { .. })));
-        assert!(matches!(
-            FolderLock::acquire(&below_a_file),
-            Err(LockError::Io { .. })
-        ));
+        assert!(matches!(FolderLock::acquire(&below_a_file), Err(LockError::Io { .. })));
     }
 }

@@ -1,6 +1,6 @@
 //! The `redisnode` binary: reads the command line and hands over. Everything else is in the library.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,7 +33,8 @@ fn main() -> ExitCode {
     match run(cli.part) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("redisnode: {error:#}");
+            // Where nobody reads it any more, the exit code still speaks.
+            writeln!(std::io::stderr(), "redisnode: {error:#}").ok();
             ExitCode::FAILURE
         }
     }
@@ -47,11 +48,13 @@ fn run(part: Part) -> anyhow::Result<()> {
     }
 }
 
-/// What is logged is chosen by `REDISNODE_LOG` (`info` if it is not set or wrong).
+/// What is logged is chosen by `REDISNODE_LOG` (`info` if it is not set or wrong). A log that nobody reads any more
+/// (its reader was killed) is no reason to end: errors of writing it are not reported, which would panic.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("REDISNODE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

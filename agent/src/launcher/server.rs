@@ -3,12 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{SERVER_LOCK, SERVER_LOG};
-use crate::files::refused;
-use crate::lock::lock_exclusively;
+use crate::files::{FileError, refused};
+use crate::lock::{LockError, lock_exclusively};
 
 /// A log of more bytes than this is put aside at the next start.
 const LARGEST_LOG: u64 = 16 * 1024 * 1024;
@@ -32,11 +32,12 @@ pub(super) fn start(argv: &[String]) -> Outcome {
     let lock = match lock_exclusively(Path::new(SERVER_LOCK)) {
         Ok(Some(lock)) => lock,
         Ok(None) => return Outcome::Occupied,
-        Err(error) => return Outcome::Failed(in_words(&error)),
+        Err(LockError::Io { source, .. }) => return Outcome::Failed(sentence("use", SERVER_LOCK, source)),
+        Err(error @ LockError::Held { .. }) => return Outcome::Failed(error.to_string()),
     };
     match open_log() {
         Ok((log, from)) => spawn(argv, lock, log, from),
-        Err(error) => Outcome::Failed(in_words(&refused("open", Path::new(SERVER_LOG), error))),
+        Err(error) => Outcome::Failed(sentence("open", SERVER_LOG, error)),
     }
 }
 
@@ -104,10 +105,25 @@ fn read_tail(from: u64) -> io::Result<Vec<String>> {
     Ok(last.map(|line| (*line).to_owned()).collect())
 }
 
-/// An error and what is behind it, in one sentence.
-fn in_words(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+/// What the system said about a file of the current folder, in one sentence with the whole path.
+fn sentence(action: &'static str, name: &str, error: io::Error) -> String {
+    let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
+    match refused(action, &path, error) {
+        FileError::Io { action, path, source } => format!("cannot {action} {}: {source}", path.display()),
+        error @ (FileError::DiskFull { .. } | FileError::Content { .. }) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_folder_to_clear() {
+        let said = sentence("open", SERVER_LOG, io::Error::from(ErrorKind::StorageFull));
+        let here = std::env::current_dir().unwrap();
+        assert!(said.starts_with(&format!("disk full: free space on {}; ", here.display())), "{said}");
+        let said = sentence("use", SERVER_LOCK, io::Error::from(ErrorKind::PermissionDenied));
+        assert!(said.starts_with("cannot use /") && said.ends_with("server.lock: permission denied"), "{said}");
     }
 }

@@ -49,9 +49,7 @@ impl Auth {
         match self {
             Self::None => None,
             Self::Password(password) => Some(Command::new("AUTH").arg(password.reveal())),
-            Self::User { name, password } => {
-                Some(Command::new("AUTH").arg(name).arg(password.reveal()))
-            }
+            Self::User { name, password } => Some(Command::new("AUTH").arg(name).arg(password.reveal())),
         }
     }
 
@@ -72,10 +70,7 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let auth = Auth::User {
-            name: "agent".into(),
-            password: Secret::new("hunter2"),
-        };
+        let auth = Auth::User { name: "agent".into(), password: Secret::new("hunter2") };
         assert!(!format!("{auth:?}").contains("hunter2"));
         let command = auth.append_to_migrate(Command::new("MIGRATE").arg("host"));
         assert_eq!(command.args().len(), 5);

@@ -58,13 +58,8 @@ pub(super) fn encode(args: &[impl AsRef<[u8]>], out: &mut BytesMut) -> Result<()
     if args.is_empty() {
         return Err("a command needs a name".to_owned());
     }
-    let words: Vec<BorrowedFrame<'_>> = args
-        .iter()
-        .map(|arg| BorrowedFrame::BulkString(arg.as_ref()))
-        .collect();
-    extend_encode_borrowed(out, &BorrowedFrame::Array(&words), false)
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+    let words: Vec<BorrowedFrame<'_>> = args.iter().map(|arg| BorrowedFrame::BulkString(arg.as_ref())).collect();
+    extend_encode_borrowed(out, &BorrowedFrame::Array(&words), false).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// Recursion is safe: the scan has bounded the depth.
@@ -76,12 +71,9 @@ fn reply(frame: &Bytes, range: RangeFrame) -> Reply {
         RangeFrame::Integer(number) => Reply::Integer(number),
         RangeFrame::BulkString((start, end)) => Reply::Bulk(frame.slice(start..end)),
         RangeFrame::Null => Reply::Nil,
-        RangeFrame::Array(elements) => Reply::Array(
-            elements
-                .into_iter()
-                .map(|element| reply(frame, element))
-                .collect(),
-        ),
+        RangeFrame::Array(elements) => {
+            Reply::Array(elements.into_iter().map(|element| reply(frame, element)).collect())
+        }
     }
 }
 
@@ -155,16 +147,12 @@ mod tests {
 
     #[test]
     fn text_that_is_not_utf8_is_shown_and_not_refused() {
-        assert_eq!(
-            decode(b"-ERR \xff\r\n"),
-            [Reply::Error("ERR \u{fffd}".into())]
-        );
+        assert_eq!(decode(b"-ERR \xff\r\n"), [Reply::Error("ERR \u{fffd}".into())]);
     }
 
     #[test]
     fn a_server_cannot_make_us_show_our_arguments() {
-        let replies =
-            decode(b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n");
+        let replies = decode(b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n");
         assert_eq!(replies, [Reply::Error("ERR unknown command 'AUTH'".into())]);
     }
 
@@ -173,10 +161,7 @@ mod tests {
         let mut out = BytesMut::new();
         encode(&[&b"SET"[..], b"a b", b"\r\n\0", b""], &mut out).unwrap();
         encode(&["PING"], &mut out).unwrap();
-        assert_eq!(
-            &out[..],
-            b"*4\r\n$3\r\nSET\r\n$3\r\na b\r\n$3\r\n\r\n\0\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n"
-        );
+        assert_eq!(&out[..], b"*4\r\n$3\r\nSET\r\n$3\r\na b\r\n$3\r\n\r\n\0\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n");
         assert!(encode(&[""; 0], &mut out).is_err());
     }
 
@@ -184,15 +169,10 @@ mod tests {
     fn a_large_reply_does_not_stay_in_memory() {
         let mut decoder = Decoder::default();
         let size = 4 * KEPT_SIZE;
-        decoder
-            .room()
-            .extend_from_slice(format!("${size}\r\n").as_bytes());
+        decoder.room().extend_from_slice(format!("${size}\r\n").as_bytes());
         decoder.room().extend_from_slice(&vec![b'x'; size]);
         decoder.room().extend_from_slice(b"\r\n");
-        assert_eq!(
-            decoder.next().unwrap().unwrap().into_bytes().unwrap().len(),
-            size
-        );
+        assert_eq!(decoder.next().unwrap().unwrap().into_bytes().unwrap().len(), size);
         assert!(decoder.room().capacity() < KEPT_SIZE);
     }
 }

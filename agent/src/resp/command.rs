@@ -5,10 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 /// Commands whose first argument is a word of the command and not a value, so that it may be shown.
-const CONTAINERS: [&str; 10] = [
-    "ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "DEBUG", "FUNCTION", "LATENCY", "MEMORY",
-    "SCRIPT",
-];
+const CONTAINERS: [&str; 10] =
+    ["ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "DEBUG", "FUNCTION", "LATENCY", "MEMORY", "SCRIPT"];
 
 /// One command and its arguments. Its `Debug` shows the command's words and how many arguments follow; the arguments
 /// may be keys, values or passwords, and are never shown.
@@ -57,12 +55,7 @@ impl Command {
 
 impl fmt::Debug for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "Command({}, {} words)",
-            self.label(),
-            self.0.len()
-        )
+        write!(formatter, "Command({}, {} words)", self.label(), self.0.len())
     }
 }
 
@@ -82,13 +75,7 @@ fn printable(word: &[u8]) -> String {
     const LONGEST: usize = 32;
     word.iter()
         .take(LONGEST)
-        .map(|byte| {
-            if byte.is_ascii_graphic() {
-                char::from(byte.to_ascii_uppercase())
-            } else {
-                '?'
-            }
-        })
+        .map(|byte| if byte.is_ascii_graphic() { char::from(byte.to_ascii_uppercase()) } else { '?' })
         .collect()
 }
 
@@ -98,23 +85,15 @@ mod tests {
 
     #[test]
     fn a_label_shows_the_subcommand_but_no_value() {
-        assert_eq!(
-            Command::new("cluster").arg("setslot").number(5).label(),
-            "CLUSTER SETSLOT"
-        );
+        assert_eq!(Command::new("cluster").arg("setslot").number(5).label(), "CLUSTER SETSLOT");
         assert_eq!(Command::new("AUTH").arg("hunter2").label(), "AUTH");
         assert_eq!(label(&[""; 0]), "");
     }
 
     #[test]
     fn arguments_are_bytes_and_blanks_do_not_split_them() {
-        let command = Command::new("SET")
-            .arg(b"a b\r\n\0")
-            .bytes(Bytes::from_static(b"\xff"));
+        let command = Command::new("SET").arg(b"a b\r\n\0").bytes(Bytes::from_static(b"\xff"));
         assert_eq!(command.args(), [&b"SET"[..], b"a b\r\n\0", b"\xff"]);
-        assert_eq!(
-            Command::new("X").number(-3).args_from(["a", "b"]).args(),
-            ["X", "-3", "a", "b"]
-        );
+        assert_eq!(Command::new("X").number(-3).args_from(["a", "b"]).args(), ["X", "-3", "a", "b"]);
     }
 }

@@ -33,29 +33,17 @@ impl Connection {
     /// Connects and introduces itself, both within `deadline`, which is also the deadline of each later call until
     /// [`Connection::set_deadline`]. Errors: [`RespError::Connect`], [`RespError::TimedOut`], and
     /// [`RespError::Refused`] with the command `AUTH` if the server does not take the password.
-    pub async fn open(
-        address: SocketAddr,
-        auth: &Auth,
-        deadline: Duration,
-    ) -> Result<Self, RespError> {
+    pub async fn open(address: SocketAddr, auth: &Auth, deadline: Duration) -> Result<Self, RespError> {
         let work = async {
             let stream = connect(address).await?;
-            let mut connection = Self {
-                stream,
-                decoder: Decoder::default(),
-                deadline,
-                broken: None,
-            };
+            let mut connection = Self { stream, decoder: Decoder::default(), deadline, broken: None };
             if let Some(command) = auth.command() {
                 connection.demand(&command).await?;
             }
             Ok(connection)
         };
         timeout(deadline, work).await.unwrap_or_else(|_| {
-            Err(RespError::TimedOut {
-                what: format!("connecting to the server at {address}"),
-                after: deadline,
-            })
+            Err(RespError::TimedOut { what: format!("connecting to the server at {address}"), after: deadline })
         })
     }
 
@@ -68,10 +56,7 @@ impl Connection {
     pub async fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Result<Reply, RespError> {
         let what = label(args);
         let mut out = BytesMut::new();
-        encode(args, &mut out).map_err(|reason| RespError::Protocol {
-            what: what.clone(),
-            reason,
-        })?;
+        encode(args, &mut out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
         let mut replies = self.exchange(&what, &out, 1).await?;
         // One reply was asked for, and `exchange` gives as many as it was asked for.
         Ok(replies.pop().unwrap_or(Reply::Nil))
@@ -94,18 +79,11 @@ impl Connection {
         };
         let what = match commands.len() {
             1 => first.label(),
-            count => format!(
-                "{} and {} commands after it",
-                first.label(),
-                count.saturating_sub(1)
-            ),
+            count => format!("{} and {} commands after it", first.label(), count.saturating_sub(1)),
         };
         let mut out = BytesMut::new();
         for command in commands {
-            encode(command.args(), &mut out).map_err(|reason| RespError::Protocol {
-                what: what.clone(),
-                reason,
-            })?;
+            encode(command.args(), &mut out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
         }
         self.exchange(&what, &out, commands.len()).await
     }
@@ -121,38 +99,21 @@ impl Connection {
         self.broken.is_some()
     }
 
-    async fn exchange(
-        &mut self,
-        what: &str,
-        out: &[u8],
-        count: usize,
-    ) -> Result<Vec<Reply>, RespError> {
+    async fn exchange(&mut self, what: &str, out: &[u8], count: usize) -> Result<Vec<Reply>, RespError> {
         if let Some(because) = &self.broken {
-            return Err(RespError::Poisoned {
-                because: because.clone(),
-            });
+            return Err(RespError::Poisoned { because: because.clone() });
         }
         self.broken = Some(format!("{what} was abandoned before its answer"));
         let deadline = self.deadline;
         let result = timeout(deadline, self.talk(what, out, count))
             .await
-            .unwrap_or_else(|_| {
-                Err(RespError::TimedOut {
-                    what: what.to_owned(),
-                    after: deadline,
-                })
-            });
+            .unwrap_or_else(|_| Err(RespError::TimedOut { what: what.to_owned(), after: deadline }));
         self.broken = result.as_ref().err().map(ToString::to_string);
         result
     }
 
     /// Writes and reads at the same time: a peer that stops reading until its answers are read cannot block us.
-    async fn talk(
-        &mut self,
-        what: &str,
-        out: &[u8],
-        count: usize,
-    ) -> Result<Vec<Reply>, RespError> {
+    async fn talk(&mut self, what: &str, out: &[u8], count: usize) -> Result<Vec<Reply>, RespError> {
         if self.decoder.has_leftover() {
             return Err(RespError::Protocol {
                 what: what.to_owned(),
@@ -165,10 +126,7 @@ impl Connection {
             writer
                 .write_all(out)
                 .await
-                .map_err(|source| RespError::Closed {
-                    what: what.to_owned(),
-                    source: Some(source),
-                })
+                .map_err(|source| RespError::Closed { what: what.to_owned(), source: Some(source) })
         };
         let read = async {
             let mut replies = Vec::with_capacity(count);
@@ -193,10 +151,7 @@ pub(super) async fn read_reply(
             Ok(Some(reply)) => return Ok(reply),
             Ok(None) => {}
             Err(reason) => {
-                return Err(RespError::Protocol {
-                    what: what.to_owned(),
-                    reason,
-                });
+                return Err(RespError::Protocol { what: what.to_owned(), reason });
             }
         }
         let source = match reader.read_buf(decoder.room()).await {
@@ -204,10 +159,7 @@ pub(super) async fn read_reply(
             Ok(_) => continue,
             Err(error) => Some(error),
         };
-        return Err(RespError::Closed {
-            what: what.to_owned(),
-            source,
-        });
+        return Err(RespError::Closed { what: what.to_owned(), source });
     }
 }
 

@@ -86,10 +86,7 @@ impl RespError {
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
             Self::Closed { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => true,
-            Self::Connect { .. }
-            | Self::Poisoned { .. }
-            | Self::Refused { .. }
-            | Self::Unexpected { .. } => false,
+            Self::Connect { .. } | Self::Poisoned { .. } | Self::Refused { .. } | Self::Unexpected { .. } => false,
         }
     }
 }

@@ -52,9 +52,7 @@ impl Reply {
 
     /// Whether this is a refusal that starts with this word (`BUSYKEY`, `LOADING`, `MOVED`).
     pub fn is_error(&self, word: &str) -> bool {
-        self.error_text()
-            .and_then(|text| text.split_ascii_whitespace().next())
-            .is_some_and(|first| first == word)
+        self.error_text().and_then(|text| text.split_ascii_whitespace().next()).is_some_and(|first| first == word)
     }
 
     /// Whether this is RESP2's null.
@@ -82,10 +80,7 @@ impl Reply {
     /// The reply itself, unless the server refused: then [`RespError::Refused`] with the command's name.
     pub fn ok(self, command: &str) -> Result<Self, RespError> {
         match self {
-            Self::Error(message) => Err(RespError::Refused {
-                command: command.to_owned(),
-                message,
-            }),
+            Self::Error(message) => Err(RespError::Refused { command: command.to_owned(), message }),
             other => Ok(other),
         }
     }
@@ -93,18 +88,13 @@ impl Reply {
     /// The text of this reply. A refusal is [`RespError::Refused`], another type [`RespError::Unexpected`].
     pub fn text(self, command: &str) -> Result<String, RespError> {
         let reply = self.ok(command)?;
-        reply
-            .as_text()
-            .map(str::to_owned)
-            .ok_or_else(|| reply.unexpected(command, "a text"))
+        reply.as_text().map(str::to_owned).ok_or_else(|| reply.unexpected(command, "a text"))
     }
 
     /// The number in this reply. A refusal is [`RespError::Refused`], another type [`RespError::Unexpected`].
     pub fn integer(self, command: &str) -> Result<i64, RespError> {
         let reply = self.ok(command)?;
-        reply
-            .as_integer()
-            .ok_or_else(|| reply.unexpected(command, "an integer"))
+        reply.as_integer().ok_or_else(|| reply.unexpected(command, "an integer"))
     }
 
     /// The elements of this reply. A refusal is [`RespError::Refused`], another type [`RespError::Unexpected`].
@@ -128,11 +118,7 @@ impl Reply {
     }
 
     fn unexpected(&self, command: &str, wanted: &'static str) -> RespError {
-        RespError::Unexpected {
-            command: command.to_owned(),
-            wanted,
-            got: self.kind(),
-        }
+        RespError::Unexpected { command: command.to_owned(), wanted, got: self.kind() }
     }
 }
 
@@ -155,30 +141,18 @@ mod tests {
 
     #[test]
     fn a_refusal_becomes_an_error_with_the_commands_name() {
-        let error = Reply::Error("ERR no".into())
-            .ok("CLUSTER MEET")
-            .unwrap_err();
+        let error = Reply::Error("ERR no".into()).ok("CLUSTER MEET").unwrap_err();
         assert_eq!(error.to_string(), "the server refused CLUSTER MEET: ERR no");
         assert_eq!(error.refusal(), Some("ERR no"));
-        assert_eq!(
-            Reply::Status("OK".into()).ok("PING").unwrap().as_text(),
-            Some("OK")
-        );
+        assert_eq!(Reply::Status("OK".into()).ok("PING").unwrap().as_text(), Some("OK"));
     }
 
     #[test]
     fn the_wrong_type_is_named() {
         let error = Reply::Nil.integer("DBSIZE").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the server answered DBSIZE with nothing instead of an integer"
-        );
+        assert_eq!(error.to_string(), "the server answered DBSIZE with nothing instead of an integer");
         assert_eq!(Reply::Integer(3).integer("DBSIZE").unwrap(), 3);
-        assert!(
-            Reply::Bulk(Bytes::from_static(b"\xff"))
-                .text("GET")
-                .is_err()
-        );
+        assert!(Reply::Bulk(Bytes::from_static(b"\xff")).text("GET").is_err());
     }
 
     #[test]
@@ -193,9 +167,6 @@ mod tests {
     fn debug_shows_no_value() {
         let reply = Reply::Bulk(Bytes::from_static(b"hunter2"));
         assert_eq!(format!("{reply:?}"), "Bulk(7 bytes)");
-        assert_eq!(
-            format!("{:?}", Reply::Array(vec![reply])),
-            "Array(1 elements)"
-        );
+        assert_eq!(format!("{:?}", Reply::Array(vec![reply])), "Array(1 elements)");
     }
 }

@@ -85,9 +85,7 @@ fn head(rest: &[u8], allowed: usize) -> Result<Head, String> {
         return Ok(Head::Unfinished);
     };
     if !b"+-:$*".contains(&kind) {
-        return Err(format!(
-            "it starts with byte {kind:#04x}, which is not RESP2; is this a Redis or Valkey port?"
-        ));
+        return Err(format!("it starts with byte {kind:#04x}, which is not RESP2; is this a Redis or Valkey port?"));
     }
     let Some(line) = line(text)? else {
         return Ok(Head::Unfinished);
@@ -129,15 +127,10 @@ fn bulk(rest: &[u8], head: usize, length: usize, allowed: usize) -> Result<Head,
 
 /// The text before CR LF, if they are there.
 fn line(text: &[u8]) -> Result<Option<&[u8]>, String> {
-    let end = text
-        .windows(2)
-        .take(LONGEST_LINE)
-        .position(|pair| pair == b"\r\n");
+    let end = text.windows(2).take(LONGEST_LINE).position(|pair| pair == b"\r\n");
     match end {
         Some(end) => Ok(text.get(..end)),
-        None if text.len() > LONGEST_LINE => {
-            Err(format!("a line is longer than {LONGEST_LINE} bytes"))
-        }
+        None if text.len() > LONGEST_LINE => Err(format!("a line is longer than {LONGEST_LINE} bytes")),
         None => Ok(None),
     }
 }
@@ -146,9 +139,7 @@ fn line(text: &[u8]) -> Result<Option<&[u8]>, String> {
 fn length(line: &[u8]) -> Result<Option<usize>, String> {
     match number(line)? {
         -1 => Ok(None),
-        number => usize::try_from(number)
-            .map(Some)
-            .map_err(|_| format!("a length is {number}")),
+        number => usize::try_from(number).map(Some).map_err(|_| format!("a length is {number}")),
     }
 }
 
@@ -200,15 +191,9 @@ mod tests {
 
     #[test]
     fn what_is_not_resp_is_refused() {
-        for frame in [
-            &b"HTTP/1.1 400\r\n"[..],
-            b"$-2\r\n",
-            b"$x\r\n",
-            b"*-5\r\n",
-            b":1.5\r\n",
-            b"$1\r\nabc",
-            b"*1\r\n%1\r\n",
-        ] {
+        for frame in
+            [&b"HTTP/1.1 400\r\n"[..], b"$-2\r\n", b"$x\r\n", b"*-5\r\n", b":1.5\r\n", b"$1\r\nabc", b"*1\r\n%1\r\n"]
+        {
             assert!(whole(frame).is_err(), "{frame:?}");
         }
     }
@@ -218,35 +203,15 @@ mod tests {
         let nested = |depth: usize| [b"*1\r\n".repeat(depth), b":1\r\n".to_vec()].concat();
         assert!(matches!(whole(&nested(DEEPEST)), Ok(Some(_))));
         assert!(whole(&nested(DEEPEST + 1)).unwrap_err().contains("deeper"));
-        assert!(
-            whole(format!("${LARGEST}\r\n").as_bytes())
-                .unwrap_err()
-                .contains("larger")
-        );
-        assert!(
-            whole(b"$9223372036854775807\r\n")
-                .unwrap_err()
-                .contains("larger")
-        );
-        assert!(
-            whole(format!("*{}\r\n", MOST_ELEMENTS + 1).as_bytes())
-                .unwrap_err()
-                .contains("elements")
-        );
-        assert!(
-            whole(&[b"+".to_vec(), b"a".repeat(LONGEST_LINE + 2)].concat())
-                .unwrap_err()
-                .contains("line")
-        );
+        assert!(whole(format!("${LARGEST}\r\n").as_bytes()).unwrap_err().contains("larger"));
+        assert!(whole(b"$9223372036854775807\r\n").unwrap_err().contains("larger"));
+        assert!(whole(format!("*{}\r\n", MOST_ELEMENTS + 1).as_bytes()).unwrap_err().contains("elements"));
+        assert!(whole(&[b"+".to_vec(), b"a".repeat(LONGEST_LINE + 2)].concat()).unwrap_err().contains("line"));
     }
 
     #[test]
     fn many_small_bulks_cannot_pass_the_size_limit_together() {
-        let mut scan = Scan {
-            position: LARGEST - 10,
-            missing: vec![5],
-            elements: 5,
-        };
+        let mut scan = Scan { position: LARGEST - 10, missing: vec![5], elements: 5 };
         let mut buffer = vec![0; LARGEST - 10];
         buffer.extend_from_slice(b"$9\r\n");
         assert!(scan.advance(&buffer).unwrap_err().contains("larger"));

@@ -66,34 +66,19 @@ impl WindowSender {
         }
         let what = command.label();
         self.out.clear();
-        encode(command.args(), &mut self.out).map_err(|reason| RespError::Protocol {
-            what: what.clone(),
-            reason,
-        })?;
+        encode(command.args(), &mut self.out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
         let place = Arc::clone(&self.room)
             .acquire_owned()
             .await
             .map_err(|_| self.fate.seal("nobody receives its replies any more"))?;
         self.is_writing = true;
         // First the note, then the command: no reply can be there without its note.
-        let note = Sent {
-            what: what.clone(),
-            at: Instant::now(),
-            _place: place,
-        };
-        self.sent
-            .send(note)
-            .map_err(|_| self.fate.seal("nobody receives its replies any more"))?;
+        let note = Sent { what: what.clone(), at: Instant::now(), _place: place };
+        self.sent.send(note).map_err(|_| self.fate.seal("nobody receives its replies any more"))?;
         let result = match timeout(self.deadline, self.writer.write_all(&self.out)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(RespError::Closed {
-                what,
-                source: Some(source),
-            }),
-            Err(_) => Err(RespError::TimedOut {
-                what,
-                after: self.deadline,
-            }),
+            Ok(Err(source)) => Err(RespError::Closed { what, source: Some(source) }),
+            Err(_) => Err(RespError::TimedOut { what, after: self.deadline }),
         };
         self.is_writing = false;
         result.inspect_err(|error| self.fate.record(error))
@@ -118,12 +103,9 @@ impl WindowReceiver {
         };
         let due = next.at.max(self.last_reply_at) + self.deadline;
         let reading = read_reply(&mut self.reader, &mut self.decoder, &next.what);
-        let result = timeout_at(due, reading).await.unwrap_or_else(|_| {
-            Err(RespError::TimedOut {
-                what: next.what.clone(),
-                after: self.deadline,
-            })
-        });
+        let result = timeout_at(due, reading)
+            .await
+            .unwrap_or_else(|_| Err(RespError::TimedOut { what: next.what.clone(), after: self.deadline }));
         match result {
             Ok(reply) => {
                 self.next = None;
@@ -148,9 +130,7 @@ impl Drop for WindowReceiver {
 impl Fate {
     fn check(&self) -> Result<(), RespError> {
         match self.0.get() {
-            Some(because) => Err(RespError::Poisoned {
-                because: because.clone(),
-            }),
+            Some(because) => Err(RespError::Poisoned { because: because.clone() }),
             None => Ok(()),
         }
     }
@@ -168,12 +148,7 @@ impl Fate {
 
 /// Makes the two halves of a connection.
 pub(super) fn split(connection: Connection, room: usize) -> (WindowSender, WindowReceiver) {
-    let Connection {
-        stream,
-        decoder,
-        deadline,
-        broken,
-    } = connection;
+    let Connection { stream, decoder, deadline, broken } = connection;
     let fate = Arc::new(Fate(broken.map(OnceLock::from).unwrap_or_default()));
     let room = Arc::new(Semaphore::new(room.clamp(1, Semaphore::MAX_PERMITS)));
     let (reader, writer) = stream.into_split();

@@ -8,7 +8,7 @@ use redisnode_agent::launcher::{OrderedSignal, SERVER_LOG, ServerState};
 use redisnode_agent::lock::LockState;
 use tokio::time::sleep;
 
-use crate::scene::{SHORT, Scene, process_field, send, until};
+use crate::scene::{SHORT, Scene, launch_logging, process_field, send, until};
 
 #[tokio::test]
 async fn an_end_is_told_with_its_code_and_the_last_lines_of_this_life() {
@@ -113,4 +113,18 @@ async fn a_large_log_is_put_aside_at_the_next_start() {
     assert_eq!(agent.until_ended().await.tail, ["fresh"]);
     assert_eq!(fs::read_to_string(scene.path(SERVER_LOG)).unwrap(), "fresh\n");
     assert!(scene.path("server.log.1").exists());
+}
+
+#[tokio::test]
+async fn a_launcher_goes_on_when_nobody_reads_its_log_any_more() {
+    let mut scene = Scene::new("deaf");
+    scene.signal_launcher(Signal::SIGKILL);
+    scene.launcher_end().await;
+    scene.launcher = launch_logging(&scene.dir, "debug");
+    drop(scene.launcher.stderr.take());
+    let agent = scene.agent().await;
+    agent.start_sleeper().await;
+    agent.client.signal(OrderedSignal::Kill).await.unwrap();
+    agent.until_ended().await;
+    agent.start_sleeper().await;
 }

@@ -168,10 +168,15 @@ impl Drop for Agent {
 
 /// A launcher on this folder, silent, killed when dropped.
 pub(crate) fn launch(dir: &Path) -> Child {
+    launch_logging(dir, "off")
+}
+
+/// A launcher that logs so much.
+pub(crate) fn launch_logging(dir: &Path, log: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_redisnode"))
         .args(["launch", "--dir"])
         .arg(dir)
-        .env("REDISNODE_LOG", "off")
+        .env("REDISNODE_LOG", log)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
