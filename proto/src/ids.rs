@@ -94,11 +94,7 @@ fn is_token_like(text: &str) -> Result<(), &'static str> {
 
 fn is_hex40(text: &str) -> Result<(), &'static str> {
     let fits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    if text.len() == 40 && text.bytes().all(fits) {
-        Ok(())
-    } else {
-        Err("must be 40 digits of 0-9 and a-f")
-    }
+    if text.len() == 40 && text.bytes().all(fits) { Ok(()) } else { Err("must be 40 digits of 0-9 and a-f") }
 }
 
 text_id!(
@@ -173,7 +169,8 @@ mod tests {
     #[test]
     fn node_id_refuses_anything_but_forty_hex_digits() {
         assert!("0ba1af8c623416ef995175c0f6c1b132d94f7e94".parse::<NodeId>().is_ok());
-        for bad in ["", "0BA1af8c623416ef995175c0f6c1b132d94f7e94", "0ba1", "0ba1af8c623416ef995175c0f6c1b132d94f7e9g"] {
+        for bad in ["", "0BA1af8c623416ef995175c0f6c1b132d94f7e94", "0ba1", "0ba1af8c623416ef995175c0f6c1b132d94f7e9g"]
+        {
             let error = bad.parse::<NodeId>().unwrap_err();
             assert!(error.to_string().contains("40 digits"), "{error}");
         }

@@ -42,3 +42,35 @@ impl Job {
         Some(Millis(left.saturating_mul(1000) / rate))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(running_for: u64, keys_done: u64, keys_left: Option<u64>) -> Job {
+        Job {
+            target: "r-1".parse().unwrap(),
+            driver: "migrate".to_owned(),
+            remaining: SlotSet::new(),
+            slots_done: 0,
+            keys_done,
+            keys_left,
+            bytes_done: 0,
+            running_for: Millis(running_for),
+            stalled: None,
+        }
+    }
+
+    #[test]
+    fn the_rate_is_keys_a_second_and_unknown_at_first() {
+        assert_eq!(job(2_000, 50_000, None).rate(), Some(25_000));
+        assert_eq!(job(99, 50_000, None).rate(), None);
+    }
+
+    #[test]
+    fn the_time_left_is_unknown_while_nothing_moves_or_the_rest_is_unknown() {
+        assert_eq!(job(2_000, 50_000, Some(100_000)).time_left(), Some(Millis(4_000)));
+        assert_eq!(job(2_000, 0, Some(100_000)).time_left(), None);
+        assert_eq!(job(2_000, 50_000, None).time_left(), None);
+    }
+}

@@ -140,3 +140,86 @@ impl LayoutShard {
         self.nodes().any(|node| node == name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::SlotRange;
+
+    fn layout(term: u64, sequence: u64) -> Layout {
+        let member = |name: &str, uid: &str| LayoutMember {
+            member: Member { name: name.parse().unwrap(), uid: uid.parse().unwrap() },
+            address: Address { ip: [127, 0, 0, 1].into(), port: 7000, bus_port: 17000, http_port: 8000 },
+            node_id: None,
+            leaving: false,
+        };
+        Layout {
+            version: crate::DOCUMENT_VERSION,
+            cluster: "c-1".parse().unwrap(),
+            generation: Generation { term, sequence },
+            founding: None,
+            settings: Settings { node_timeout: Millis(15_000), storage: true, redis_config: BTreeMap::new() },
+            members: vec![member("r-0", "u0"), member("r-1", "u1")],
+            shards: vec![LayoutShard {
+                name: "s-0".parse().unwrap(),
+                slots: SlotRange::full().into(),
+                primary: "r-0".parse().unwrap(),
+                replicas: vec!["r-1".parse().unwrap()],
+                handoff: None,
+            }],
+            forget: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn anything_supersedes_nothing() {
+        assert_eq!(layout(1, 1).supersedes(None), Supersedes::Newer);
+    }
+
+    #[test]
+    fn only_a_higher_generation_is_newer() {
+        let held = layout(3, 4);
+        for (term, sequence, verdict) in
+            [(3, 5, Supersedes::Newer), (4, 1, Supersedes::Newer), (3, 3, Supersedes::Older), (2, 9, Supersedes::Older)]
+        {
+            assert_eq!(layout(term, sequence).supersedes(Some(&held)), verdict, "{term}.{sequence}");
+        }
+        assert_eq!(layout(3, 4).supersedes(Some(&held)), Supersedes::Same);
+    }
+
+    #[test]
+    fn the_same_generation_with_other_content_is_a_conflict_and_never_obeyed() {
+        let held = layout(3, 4);
+        let mut other = layout(3, 4);
+        other.shards[0].primary = "r-1".parse().unwrap();
+        assert_eq!(other.supersedes(Some(&held)), Supersedes::Conflict);
+    }
+
+    #[test]
+    fn the_generation_alone_makes_no_other_content() {
+        assert!(layout(1, 1).says_the_same(&layout(7, 3)));
+        let mut other = layout(1, 1);
+        other.settings.storage = false;
+        assert!(!layout(1, 1).says_the_same(&other));
+    }
+
+    #[test]
+    fn finds_members_and_shards_by_name() {
+        let mut layout = layout(1, 1);
+        let id: NodeId = "a".repeat(40).parse().unwrap();
+        layout.members[1].node_id = Some(id.clone());
+        let (second, stranger) = ("r-1".parse().unwrap(), "r-9".parse().unwrap());
+        assert_eq!(layout.name_of(&id), Some(&second));
+        assert_eq!(layout.shard_of(&second), layout.shard(&"s-0".parse().unwrap()));
+        assert!(layout.member(&stranger).is_none() && layout.shard_of(&stranger).is_none());
+    }
+
+    #[test]
+    fn a_document_of_a_newer_writer_is_read() {
+        let mut json = serde_json::to_value(layout(1, 2)).unwrap();
+        json["novelty"] = 5.into();
+        json["members"][0]["novelty"] = 5.into();
+        json["shards"][0]["novelty"] = 5.into();
+        assert_eq!(serde_json::from_value::<Layout>(json).unwrap(), layout(1, 2));
+    }
+}

@@ -1,7 +1,7 @@
 //! Which replica is in sync, and which is the best to promote.
 
-use crate::topology::Role;
 use crate::report::Running;
+use crate::topology::Role;
 use crate::{NodeName, Offset};
 
 /// Whether a running server is a replica with its shard's data: linked, and no full sync under way.
@@ -24,7 +24,79 @@ pub struct Candidate {
 /// The best of `candidates`: those that synced before those that only hold old data, then the greatest offset, then
 /// the smallest name, so that every observer picks the same.
 pub fn best_replica(candidates: impl IntoIterator<Item = Candidate>) -> Option<Candidate> {
-    candidates.into_iter().max_by(|a, b| {
-        (a.synced, a.offset).cmp(&(b.synced, b.offset)).then_with(|| b.name.cmp(&a.name))
-    })
+    candidates
+        .into_iter()
+        .max_by(|a, b| (a.synced, a.offset).cmp(&(b.synced, b.offset)).then_with(|| b.name.cmp(&a.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Replication;
+    use crate::topology::{Product, ServerVersion, View};
+    use crate::{ConfigEpoch, NodeId};
+
+    fn in_sync(role: Role, link_up: bool, syncing: bool) -> bool {
+        let me: NodeId = "a".repeat(40).parse().unwrap();
+        let view =
+            View { me, nodes: Vec::new(), open: Vec::new(), state_ok: true, current_epoch: ConfigEpoch::default() };
+        let replication = Replication {
+            role,
+            offset: Offset(5),
+            replication_id: String::new(),
+            replication_id2: None,
+            link_up,
+            syncing,
+            silent_for_s: None,
+            replicas: Vec::new(),
+        };
+        is_in_sync(&Running {
+            version: ServerVersion { product: Product::Redis, major: 7, minor: 0, patch: 0 },
+            run_id: String::new(),
+            view,
+            replication,
+            keys: 0,
+            used_memory: 0,
+            max_memory: 0,
+            started_empty: false,
+            synced_since_start: true,
+            writes_paused: false,
+        })
+    }
+
+    #[test]
+    fn only_a_linked_replica_outside_a_full_sync_is_in_sync() {
+        assert!(in_sync(Role::Replica, true, false));
+        assert!(!in_sync(Role::Replica, false, false));
+        assert!(!in_sync(Role::Replica, true, true));
+        assert!(!in_sync(Role::Primary, true, false));
+    }
+
+    fn candidate(name: &str, offset: u64, synced: bool) -> Candidate {
+        Candidate { name: name.parse().unwrap(), offset: Offset(offset), synced }
+    }
+
+    fn best(candidates: &[Candidate]) -> Option<String> {
+        let forwards = best_replica(candidates.to_vec());
+        assert_eq!(forwards, best_replica(candidates.iter().rev().cloned()), "the order must not matter");
+        forwards.map(|candidate| candidate.name.to_string())
+    }
+
+    #[test]
+    fn old_data_never_beats_a_sync_of_this_life() {
+        let candidates = [candidate("r-1", 900, false), candidate("r-2", 100, true)];
+        assert_eq!(best(&candidates).as_deref(), Some("r-2"));
+    }
+
+    #[test]
+    fn the_greatest_offset_wins_and_the_smallest_name_at_equal_offsets() {
+        let candidates = [candidate("r-1", 100, true), candidate("r-2", 200, true), candidate("r-3", 200, true)];
+        assert_eq!(best(&candidates).as_deref(), Some("r-2"));
+    }
+
+    #[test]
+    fn without_candidates_there_is_no_best() {
+        assert_eq!(best(&[]), None);
+        assert_eq!(best(&[candidate("r-9", 0, false)]).as_deref(), Some("r-9"));
+    }
 }

@@ -33,3 +33,76 @@ pub fn shard_primary_or_wished<'a>(layout: &'a Layout, shard: &'a LayoutShard, v
     let hint = |name: &NodeName| layout.member(name).and_then(|m| m.node_id.clone());
     shard_primary(shard, view, hint).unwrap_or(&shard.primary)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ConfigEpoch;
+    use crate::slots::{SlotRange, SlotSet};
+    use crate::topology::{Health, ViewNode};
+
+    #[test]
+    fn a_majority_is_more_than_half() {
+        for (count, more) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (1000, 501)] {
+            assert_eq!(majority(count), more, "{count}");
+        }
+    }
+
+    fn name(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
+    /// The id of `r-1` is all ones, and so on; others have none.
+    fn id(name: &NodeName) -> Option<NodeId> {
+        name.as_str().strip_prefix("r-").map(|digit| digit.repeat(40).parse().unwrap())
+    }
+
+    fn shard() -> LayoutShard {
+        LayoutShard {
+            name: "s-0".parse().unwrap(),
+            slots: "0-99".parse::<SlotRange>().unwrap().into(),
+            primary: name("r-1"),
+            replicas: vec![name("r-2"), name("x-3")],
+            handoff: None,
+        }
+    }
+
+    fn view(owners: &[(&str, Role, u64, &str)]) -> View {
+        let line = |(who, role, epoch, slots): &(&str, Role, u64, &str)| ViewNode {
+            id: id(&name(who)).unwrap(),
+            ip: String::new(),
+            port: 1,
+            bus_port: 2,
+            role: *role,
+            primary: None,
+            health: Health::Fine,
+            handshake: false,
+            no_address: false,
+            connected: true,
+            epoch: ConfigEpoch(*epoch),
+            slots: slots.parse::<SlotRange>().map_or_else(|_| SlotSet::new(), SlotSet::from),
+        };
+        let nodes = owners.iter().map(line).collect();
+        View { me: id(&name("r-1")).unwrap(), nodes, open: Vec::new(), state_ok: true, current_epoch: ConfigEpoch(9) }
+    }
+
+    #[test]
+    fn after_a_failover_the_promoted_replica_is_the_primary_whatever_the_layout_says() {
+        let view = view(&[("r-1", Role::Replica, 5, "-"), ("r-2", Role::Primary, 5, "0-99")]);
+        assert_eq!(shard_primary(&shard(), &view, id), Some(&name("r-2")));
+    }
+
+    #[test]
+    fn of_two_owners_the_one_with_more_of_the_shards_slots_counts_then_the_higher_epoch() {
+        let more = view(&[("r-1", Role::Primary, 1, "0-59"), ("r-2", Role::Primary, 9, "60-5000")]);
+        assert_eq!(shard_primary(&shard(), &more, id), Some(&name("r-1")));
+        let newer = view(&[("r-1", Role::Primary, 1, "200-300"), ("r-2", Role::Primary, 9, "5000-5001")]);
+        assert_eq!(shard_primary(&shard(), &newer, id), Some(&name("r-2")));
+    }
+
+    #[test]
+    fn strangers_and_primaries_without_slots_do_not_count() {
+        let view = view(&[("r-1", Role::Primary, 8, "-"), ("r-7", Role::Primary, 9, "0-99")]);
+        assert_eq!(shard_primary(&shard(), &view, id), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! The field that was probably meant by one that is not known.
+
+/// Every field whose misspelling is refused: all of the resource but its metadata and status.
+const FIELDS: [&str; 12] = [
+    "apiVersion",
+    "kind",
+    "metadata",
+    "migration",
+    "nodeTimeout",
+    "numberOfMaster",
+    "redisConfig",
+    "replicationFactor",
+    "spec",
+    "status",
+    "storage",
+    "withoutReplicas",
+];
+
+/// Every field whose misspelling is refused, in alphabetical order.
+pub fn known_fields() -> &'static [&'static str] {
+    &FIELDS
+}
+
+/// The known field nearest to `field`, if one is near enough to have been meant. Upper and lower case are alike.
+pub fn suggest(field: &str) -> Option<&'static str> {
+    let near = FIELDS.iter().map(|known| (distance(&field.to_lowercase(), &known.to_lowercase()), *known));
+    let allowed = (field.chars().count() / 3).clamp(1, 4);
+    near.filter(|(edits, _)| *edits <= allowed).min().map(|(_, known)| known)
+}
+
+/// A sentence to put behind the message `error` of a reader (JSON or YAML) that met an unknown field.
+pub fn hint(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("unknown field `")?;
+    let (field, _) = rest.split_once('`')?;
+    suggest(field).map(|known| format!("Did you mean {known}?"))
+}
+
+/// How many characters must be put in, taken out or replaced to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (index, left) in a.chars().enumerate() {
+        let mut next = vec![index + 1];
+        for (pair, right) in row.windows(2).zip(b.chars()) {
+            let (Some(diagonal), Some(above), Some(before)) = (pair.first(), pair.last(), next.last()) else { break };
+            let replaced = diagonal + usize::from(left != right);
+            next.push(replaced.min(above + 1).min(before + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{ClusterSpec, RedisCluster, Storage};
+
+    #[test]
+    fn finds_what_was_meant() {
+        for (written, meant) in [
+            ("numberOfMasters", "numberOfMaster"),
+            ("numberofmaster", "numberOfMaster"),
+            ("replicationFaktor", "replicationFactor"),
+            ("replicaFactor", "replicationFactor"),
+            ("nodeTimeOut", "nodeTimeout"),
+            ("redisConf", "redisConfig"),
+            ("storge", "storage"),
+            ("apiversion", "apiVersion"),
+        ] {
+            assert_eq!(suggest(written), Some(meant), "{written}");
+        }
+        assert_eq!(suggest("image"), None);
+        assert_eq!(suggest(""), None);
+    }
+
+    #[test]
+    fn the_hint_fits_the_message_of_a_reader() {
+        let error = serde_json::from_str::<ClusterSpec>(r#"{"numberOfMasters": 3}"#).unwrap_err().to_string();
+        assert!(error.contains("unknown field `numberOfMasters`"), "{error}");
+        assert_eq!(hint(&error).as_deref(), Some("Did you mean numberOfMaster?"));
+        assert_eq!(hint("missing field `name`"), None);
+    }
+
+    #[test]
+    fn the_list_has_every_field_of_the_spec() {
+        let spec = ClusterSpec {
+            storage: Some(Storage {}),
+            redis_config: [("save".to_owned(), "".into())].into(),
+            ..ClusterSpec::default()
+        };
+        let cluster = RedisCluster {
+            api_version: String::new(),
+            kind: String::new(),
+            metadata: crate::spec::Metadata::default(),
+            spec,
+            status: Some(crate::status::ClusterStatus::default()),
+        };
+        let json = serde_json::to_value(&cluster).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let mut all = keys(&json);
+        all.extend(keys(&json["spec"]));
+        all.extend(keys(&json["spec"]["migration"]));
+        all.sort_unstable();
+        assert_eq!(all, known_fields());
+    }
+
+    #[test]
+    fn distance_counts_edits() {
+        for (a, b, edits) in
+            [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2), ("same", "same", 0)]
+        {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! nodes.conf, read before its server starts: who the server is, and new addresses for its peers.
+//!
+//! Nothing but the address of a peer's line is ever changed: a slot map that does not cover the data makes a server
+//! delete keys, and a property that its version does not know makes it exit.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::line::{Address, Line};
+use super::{lines, only_myself};
+use crate::slots::SlotSet;
+use crate::topology::{BadReply, Role};
+use crate::{ConfigEpoch, NodeId};
+
+const REPLY: &str = "nodes.conf";
+
+/// Who a server is by its nodes.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredIdentity {
+    /// Its id.
+    pub id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Whose replica it is.
+    pub primary: Option<NodeId>,
+    /// Its configuration epoch (a replica's is its primary's).
+    pub epoch: ConfigEpoch,
+    /// The slots it owned.
+    pub slots: SlotSet,
+    /// Everyone else that it knew.
+    pub peers: Vec<NodeId>,
+}
+
+/// Who the server is by its nodes.conf; `None` for an empty file, from which a server starts as a new node.
+pub fn identity_of(nodes_conf: &str) -> Result<Option<StoredIdentity>, BadReply> {
+    let table = lines(nodes_conf).filter(|line| !is_vars(line));
+    let table = table.map(|line| Line::parse(REPLY, line)).collect::<Result<Vec<_>, _>>()?;
+    if table.is_empty() && lines(nodes_conf).next().is_none() {
+        return Ok(None);
+    }
+    let me = only_myself(REPLY, nodes_conf, &table)?.node.clone();
+    let peers = table.into_iter().filter(|line| !line.myself).map(|line| line.node.id).collect();
+    Ok(Some(StoredIdentity { id: me.id, role: me.role, primary: me.primary, epoch: me.epoch, slots: me.slots, peers }))
+}
+
+/// The file with new addresses (IP, client port, bus port) of peers; `None` if they are all there already.
+///
+/// The server's own line stays as it is, so do lines that the server has no address for (`noaddr`: it does not
+/// dial these, a MEET repairs them) and whatever follows the address in its word.
+pub fn edit_addresses(
+    nodes_conf: &str,
+    new: &BTreeMap<NodeId, (IpAddr, u16, u16)>,
+) -> Result<Option<String>, BadReply> {
+    let mut edited = String::with_capacity(nodes_conf.len());
+    for line in nodes_conf.split_inclusive('\n') {
+        match moved(line, new)? {
+            Some(line) => edited.push_str(&line),
+            None => edited.push_str(line),
+        }
+    }
+    Ok((edited != nodes_conf).then_some(edited))
+}
+
+fn moved(text: &str, new: &BTreeMap<NodeId, (IpAddr, u16, u16)>) -> Result<Option<String>, BadReply> {
+    if lines(text).next().is_none() || is_vars(text) {
+        return Ok(None);
+    }
+    let line = Line::parse(REPLY, text)?;
+    let Some((ip, port, bus_port)) = new.get(&line.node.id).filter(|_| !line.myself && !line.node.no_address) else {
+        return Ok(None);
+    };
+    let word = text.split_ascii_whitespace().nth(1).unwrap_or_default();
+    let rest = Address::parse(word).map_err(|why| BadReply::new(REPLY, text, why))?.rest;
+    // Neither an id nor a blank holds a colon: the first occurrence of the word is the address itself.
+    Ok(Some(text.replacen(word, &format!("{ip}:{port}@{bus_port}{rest}"), 1)))
+}
+
+/// The line of the epochs, which is no node's.
+fn is_vars(line: &str) -> bool {
+    line.split_ascii_whitespace().next() == Some("vars")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REDIS_8_6: &str = "\
+e2e44ce0dd298fc61527dd5b733d7e396ee7742f 127.0.0.1:23008@23058,,tls-port=0,shard-id=00ecbb83a20f6728a4e045f57c98ae699a6b9268 slave b7bf78809b9a673a0b4ea59ced767564e0e2daf6 0 1795370804563 1 connected
+02f16944e092c30a4b39131628de080cc4529088 127.0.0.1:23007@23057,b.example,tls-port=0,shard-id=66c8e1810bb4e7ceb717e2746f2419a2c5eb5d20 master - 0 1795370805066 2 connected 8192-16383
+b7bf78809b9a673a0b4ea59ced767564e0e2daf6 127.0.0.1:23006@23056,,tls-port=0,shard-id=00ecbb83a20f6728a4e045f57c98ae699a6b9268 myself,master - 0 0 1 connected 0-8191 [100->-02f16944e092c30a4b39131628de080cc4529088]
+vars currentEpoch 2 lastVoteEpoch 0
+";
+    const REPLICA: &str = "e2e44ce0dd298fc61527dd5b733d7e396ee7742f";
+    const PEER: &str = "02f16944e092c30a4b39131628de080cc4529088";
+    const ME: &str = "b7bf78809b9a673a0b4ea59ced767564e0e2daf6";
+
+    fn id(text: &str) -> NodeId {
+        text.parse().unwrap()
+    }
+
+    fn addresses(list: &[(&str, &str, u16, u16)]) -> BTreeMap<NodeId, (IpAddr, u16, u16)> {
+        list.iter().map(|(node, ip, port, bus)| (id(node), (ip.parse().unwrap(), *port, *bus))).collect()
+    }
+
+    #[test]
+    fn reads_who_the_server_is() {
+        let identity = identity_of(REDIS_8_6).unwrap().unwrap();
+        let wanted = StoredIdentity {
+            id: id(ME),
+            role: Role::Primary,
+            primary: None,
+            epoch: ConfigEpoch(1),
+            slots: vec!["0-8191".parse().unwrap()].into(),
+            peers: vec![id(REPLICA), id(PEER)],
+        };
+        assert_eq!(identity, wanted);
+    }
+
+    #[test]
+    fn an_empty_file_is_no_identity_but_a_cut_one_is_an_error() {
+        for empty in ["", "\n\n", "\0\0\0\n"] {
+            assert_eq!(identity_of(empty).unwrap(), None, "{empty:?}");
+        }
+        for cut in ["vars currentEpoch 2 lastVoteEpoch 0\n", &REDIS_8_6[..300], &REDIS_8_6[..9]] {
+            assert!(identity_of(cut).is_err(), "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_behind_the_end_is_not_read() {
+        let padded = format!("{REDIS_8_6}\n\n\0\0\0");
+        assert_eq!(identity_of(&padded).unwrap(), identity_of(REDIS_8_6).unwrap());
+    }
+
+    #[test]
+    fn only_the_address_of_the_peers_line_changes() {
+        let new = addresses(&[(PEER, "10.0.0.7", 6379, 16379), (REPLICA, "fd00::8", 6380, 16380)]);
+        let edited = edit_addresses(REDIS_8_6, &new).unwrap().unwrap();
+        let wanted = REDIS_8_6
+            .replace("127.0.0.1:23007@23057,b.example", "10.0.0.7:6379@16379,b.example")
+            .replace("127.0.0.1:23008@23058,,", "fd00::8:6380@16380,,");
+        assert_eq!(edited, wanted);
+        assert_eq!(edit_addresses(&edited, &new).unwrap(), None, "a second time there is nothing to do");
+    }
+
+    #[test]
+    fn the_servers_own_line_and_strangers_never_change() {
+        let new = addresses(&[(ME, "10.0.0.1", 1, 2), ("0000000000000000000000000000000000000001", "10.0.0.2", 3, 4)]);
+        assert_eq!(edit_addresses(REDIS_8_6, &new).unwrap(), None);
+    }
+
+    #[test]
+    fn a_line_without_address_is_left_to_a_meet() {
+        let lost = REDIS_8_6.replace("slave b7bf", "slave,noaddr b7bf").replace("127.0.0.1:23008@23058", ":0@0");
+        assert_eq!(edit_addresses(&lost, &addresses(&[(REPLICA, "10.0.0.8", 5, 6)])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_of_redis_7_0_with_no_address_yet_is_edited_too() {
+        let plain = format!("{PEER} :0@0 master - 0 0 2 connected 5\n{ME} :0@0 myself,slave {PEER} 0 0 2 connected\n");
+        let edited = edit_addresses(&plain, &addresses(&[(PEER, "10.0.0.7", 6379, 16379)])).unwrap().unwrap();
+        assert_eq!(edited, plain.replacen(":0@0", "10.0.0.7:6379@16379", 1));
+        assert_eq!(identity_of(&edited).unwrap().unwrap().primary, Some(id(PEER)));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_nothing_is_written() {
+        let error = edit_addresses(&REDIS_8_6.replace("23007@", "x@"), &BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read the server's nodes.conf"), "{error}");
+        assert!(error.line.starts_with(PEER));
+    }
+}
