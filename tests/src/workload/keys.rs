@@ -1,0 +1,86 @@
+//! The keys of the workload: one name and one kind per number, the same in every run.
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string without a time to live.
+    Text,
+    /// A string that expires long after the test.
+    LongTtl,
+    /// A string that expires during the test.
+    ShortTtl,
+    /// A string whose key has bytes that are not text.
+    Binary,
+    /// A string whose key has a hash tag that others share.
+    Tagged,
+    /// A hash.
+    Hash,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set.
+    SortedSet,
+    /// A stream with a consumer group.
+    Stream,
+    /// A counter.
+    Counter,
+    /// One string of 5 MB.
+    BigValue,
+    /// One hash of many fields.
+    BigHash,
+}
+
+/// Kinds of ordinary keys, dealt in turn.
+const DEALT: [Kind; 11] = [
+    Kind::Text,
+    Kind::LongTtl,
+    Kind::ShortTtl,
+    Kind::Binary,
+    Kind::Tagged,
+    Kind::Hash,
+    Kind::List,
+    Kind::Set,
+    Kind::SortedSet,
+    Kind::Stream,
+    Kind::Counter,
+];
+
+impl Kind {
+    /// The kind of an ordinary key.
+    pub fn of(id: u32) -> Self {
+        DEALT[id as usize % DEALT.len()]
+    }
+
+    /// Bytes of each of its values.
+    pub(super) fn value_len(self) -> usize {
+        match self {
+            Self::BigValue => 5_000_000,
+            Self::Hash | Self::BigHash => 40,
+            _ => 100,
+        }
+    }
+
+    /// How many elements of it are written to, where elements are overwritten.
+    pub(super) fn elements(self) -> u32 {
+        match self {
+            Self::Hash | Self::Set | Self::SortedSet => 20,
+            _ => 1,
+        }
+    }
+
+    /// Whether it is a plain string.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::LongTtl | Self::ShortTtl | Self::Binary | Self::Tagged | Self::BigValue)
+    }
+}
+
+/// The name of a key.
+pub fn name(id: u32, kind: Kind) -> Vec<u8> {
+    match kind {
+        // Every byte that a careless writer of the protocol could stumble over.
+        Kind::Binary => [b"\x00\xff\r\n $-1\r\n{".as_slice(), &id.to_be_bytes(), b"\xfe"].concat(),
+        Kind::Tagged => format!("{{group{}}}:tagged:{id}", id / 500).into_bytes(),
+        _ => format!("{kind:?}:{id}").into_bytes(),
+    }
+}

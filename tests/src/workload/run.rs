@@ -1,0 +1,354 @@
+//! The shell of the workload: the client, the open loop, the reading back. All judgement is in the model.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::{StreamExt, stream};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{ErrorKind, RedisError, Value};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::audit::Audit;
+use super::keys::{Kind, name};
+use super::model::{Answer, Content, Effect, KeyModel, Register, What, Write};
+use super::stats::Stats;
+use super::{Options, commands};
+use crate::view::{SLOTS, View, slot_of};
+
+/// Most writes in flight.
+const IN_FLIGHT: usize = 4_000;
+/// Writes at once while keys are made, and reads at once while they are audited.
+const AT_ONCE: usize = 128;
+
+/// A running client. Stops when dropped.
+#[derive(Debug)]
+pub struct Workload {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    driver: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    models: Mutex<Vec<KeyModel>>,
+    stats: Mutex<Stats>,
+    shard_of_slot: Vec<usize>,
+}
+
+impl Workload {
+    /// Connects, writes every key once, and begins. `ports` are where the client may start. Panics if the client cannot
+    /// connect or a first write fails.
+    pub fn start(ports: &[u16], options: Options) -> Self {
+        let mut workload = Self::prepare(ports, options);
+        workload.begin(ports);
+        workload
+    }
+
+    /// As [`Workload::start`], but does not begin: the keys are there, nothing is written.
+    pub fn prepare(ports: &[u16], options: Options) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let view = ports.iter().find_map(|port| crate::view::view(*port).ok()).expect("a node of the cluster answers");
+        let (shards, shard_of_slot) = shards(&view);
+        let shared = Arc::new(Shared {
+            models: Mutex::new(models(&options)),
+            options,
+            stats: Mutex::new(Stats::new(shards)),
+            shard_of_slot,
+        });
+        runtime.block_on(async {
+            let connection = connect(ports, shared.options.retries).await.expect("the cluster client connects");
+            fill(&shared, &connection).await;
+        });
+        let stats = lock(&shared.stats).clone();
+        assert!(stats.errors.is_empty(), "the keys cannot be made: {stats}");
+        *lock(&shared.stats) = Stats::new(shards);
+        Self { runtime, shared, stop: watch::Sender::new(false), driver: None }
+    }
+
+    /// Begins to write.
+    pub fn begin(&mut self, ports: &[u16]) {
+        let connection =
+            self.runtime.block_on(connect(ports, self.shared.options.retries)).expect("the client connects");
+        self.window();
+        self.driver = Some(self.runtime.spawn(drive(self.shared.clone(), connection, self.stop.subscribe())));
+    }
+
+    /// What was seen since the last call (or the beginning).
+    pub fn window(&self) -> Stats {
+        let mut stats = lock(&self.shared.stats);
+        let fresh = Stats::new(stats.shards());
+        let mut window = std::mem::replace(&mut *stats, fresh);
+        window.close();
+        window
+    }
+
+    /// How many writes were acknowledged since the last window.
+    pub fn acknowledged(&self) -> u64 {
+        lock(&self.shared.stats).acknowledged
+    }
+
+    /// How many errors reached the caller since the last window.
+    pub fn errors(&self) -> u64 {
+        lock(&self.shared.stats).errors.values().sum()
+    }
+
+    /// Ends the writing, waits for what is in flight, and returns the last window.
+    pub fn stop(&mut self) -> Stats {
+        self.stop.send_replace(true);
+        if let Some(driver) = self.driver.take() {
+            self.runtime.block_on(driver).expect("the workload does not panic");
+        }
+        self.window()
+    }
+
+    /// Stops, reads everything back with a new client, and compares.
+    pub fn audit(&mut self, ports: &[u16]) -> Audit {
+        if self.driver.is_some() {
+            self.stop();
+        }
+        self.runtime.block_on(async {
+            let connection = match connect(ports, 16).await {
+                Ok(connection) => connection,
+                Err(error) => return Audit { unread: vec![format!("no connection: {error}")], ..Audit::default() },
+            };
+            audit(&self.shared, &connection).await
+        })
+    }
+}
+
+impl Drop for Workload {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    i64::try_from(since.as_millis()).expect("the clock is before the year 292 million")
+}
+
+fn models(options: &Options) -> Vec<KeyModel> {
+    let mut models: Vec<KeyModel> = (0..options.keys).map(|id| KeyModel::new(id, Kind::of(id))).collect();
+    if options.big_value {
+        models.push(KeyModel::new(options.keys, Kind::BigValue));
+    }
+    if options.big_hash_fields > 0 {
+        models.push(KeyModel::new(u32::try_from(models.len()).expect("few keys"), Kind::BigHash));
+    }
+    models
+}
+
+/// Numbers the shards as they are now.
+fn shards(view: &View) -> (usize, Vec<usize>) {
+    let owners = view.owners();
+    let mut shard_of_slot = vec![usize::MAX; SLOTS];
+    for (shard, owner) in owners.iter().enumerate() {
+        for slot in &owner.slots {
+            shard_of_slot[usize::from(*slot)] = shard;
+        }
+    }
+    (owners.len(), shard_of_slot)
+}
+
+/// The waits between the client's own retries are short, so that an outage is seen as errors, not as patience.
+async fn connect(ports: &[u16], retries: u32) -> Result<ClusterConnection, RedisError> {
+    let seeds = ports.iter().map(|port| ("127.0.0.1".to_owned(), *port));
+    let client = ClusterClientBuilder::new(seeds)
+        .retries(retries)
+        .min_retry_wait(2)
+        .max_retry_wait(20)
+        .connection_timeout(Duration::from_secs(2))
+        .response_timeout(Duration::from_secs(10))
+        .build()?;
+    client.get_async_connection().await
+}
+
+async fn fill(shared: &Arc<Shared>, connection: &ClusterConnection) {
+    let ids: Vec<(u32, Kind)> = lock(&shared.models).iter().map(|model| (model.id, model.kind)).collect();
+    stream::iter(ids)
+        .for_each_concurrent(AT_ONCE, |(id, kind)| async move {
+            match kind {
+                Kind::BigHash => fill_hash(shared, connection, id).await,
+                Kind::Stream => {
+                    let group = commands::create_group(id).query_async::<Value>(&mut connection.clone()).await;
+                    if let Err(error) = group {
+                        lock(&shared.stats).failed(kind_of(&error), error.to_string());
+                    }
+                    first_write(shared, connection, id).await;
+                }
+                _ => first_write(shared, connection, id).await,
+            }
+        })
+        .await;
+}
+
+async fn first_write(shared: &Shared, connection: &ClusterConnection, id: u32) {
+    let mut rng = StdRng::seed_from_u64(u64::from(id));
+    let write = lock(&shared.models)[id as usize].next(&mut rng, now_ms());
+    if let Some(write) = write {
+        send(shared, connection, &write, Instant::now()).await;
+    }
+}
+
+async fn fill_hash(shared: &Shared, connection: &ClusterConnection, id: u32) {
+    let fields = shared.options.big_hash_fields;
+    for first in (0..fields).step_by(1000) {
+        let part = first..fields.min(first + 1000);
+        let reply = commands::fill_hash(id, part.clone()).query_async::<Value>(&mut connection.clone()).await;
+        if let Err(error) = reply {
+            lock(&shared.stats).failed(kind_of(&error), error.to_string());
+            return;
+        }
+        if let Content::Registers(registers) = &mut lock(&shared.models)[id as usize].content {
+            for field in part {
+                registers.entry(field).or_insert_with(Register::default).acknowledged(
+                    1,
+                    Effect::Present(None),
+                    Instant::now(),
+                );
+            }
+        }
+    }
+}
+
+/// Sends writes at their times until told to stop, whatever became of the earlier ones.
+async fn drive(shared: Arc<Shared>, connection: ClusterConnection, mut stop: watch::Receiver<bool>) {
+    let mut rng = StdRng::seed_from_u64(shared.options.seed);
+    let begun = Instant::now();
+    let interval = Duration::from_secs(1) / shared.options.rate.max(1);
+    let places = Arc::new(Semaphore::new(IN_FLIGHT));
+    let mut flying = JoinSet::new();
+    let mut due = begun;
+    while begun.elapsed() < shared.options.at_most {
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+        while due <= Instant::now() {
+            let intended = due;
+            due += interval;
+            let Some(write) = choose(&shared, &mut rng) else { continue };
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                give_back(&shared, &write);
+                continue;
+            };
+            let (shared, connection) = (shared.clone(), connection.clone());
+            flying.spawn(async move {
+                send(&shared, &connection, &write, intended).await;
+                drop(place);
+            });
+        }
+        while flying.try_join_next().is_some() {}
+    }
+    while flying.join_next().await.is_some() {}
+}
+
+/// A random key that has no write in flight, and its next write.
+fn choose(shared: &Shared, rng: &mut StdRng) -> Option<Write> {
+    let mut models = lock(&shared.models);
+    let count = models.len();
+    for _ in 0..100 {
+        let model = &mut models[rng.random_range(0..count)];
+        if model.busy {
+            continue;
+        }
+        if let Some(write) = model.next(rng, now_ms()) {
+            model.busy = true;
+            return Some(write);
+        }
+    }
+    lock(&shared.stats).held_back += 1;
+    None
+}
+
+fn give_back(shared: &Shared, write: &Write) {
+    lock(&shared.models)[write.key as usize].busy = false;
+    lock(&shared.stats).held_back += 1;
+}
+
+async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, intended: Instant) {
+    lock(&shared.stats).sent += 1;
+    let command = commands::write(write);
+    let mut connection = connection.clone();
+    let reply = tokio::time::timeout(shared.options.patience, command.query_async::<Value>(&mut connection)).await;
+    let at = Instant::now();
+    let mut models = lock(&shared.models);
+    let model = &mut models[write.key as usize];
+    model.busy = false;
+    match reply {
+        Ok(Ok(reply)) => {
+            let answer: Answer = commands::answer(&write.what, &reply);
+            model.acknowledged(write, &answer, at);
+            let shard = shared.shard_of_slot[usize::from(slot_of(&name(write.key, write.kind)))];
+            lock(&shared.stats).acknowledged(shard, intended, at);
+        }
+        Ok(Err(error)) => {
+            model.uncertain(write);
+            lock(&shared.stats).failed(kind_of(&error), describe(write, &error.to_string()));
+        }
+        Err(_) => {
+            model.uncertain(write);
+            lock(&shared.stats).failed("no answer".to_owned(), describe(write, "no answer in time"));
+        }
+    }
+}
+
+fn describe(write: &Write, error: &str) -> String {
+    let what = match &write.what {
+        What::Put(_) => "put",
+        What::Remove(_) => "remove",
+        What::Append => "append",
+        What::Count => "count",
+        What::Deliver => "deliver",
+        What::Settle(_) => "settle",
+    };
+    format!("{what} {:?}:{}: {error}", write.kind, write.key)
+}
+
+/// A short name for an error: the server's own word, or what the client says happened.
+fn kind_of(error: &RedisError) -> String {
+    if let Some(code) = error.code() {
+        return code.to_owned();
+    }
+    match error.kind() {
+        ErrorKind::Io if error.is_timeout() => "time-out".to_owned(),
+        ErrorKind::Io if error.is_connection_refusal() => "connection refused".to_owned(),
+        ErrorKind::Io => "connection broken".to_owned(),
+        kind => format!("{kind:?}"),
+    }
+}
+
+async fn audit(shared: &Shared, connection: &ClusterConnection) -> Audit {
+    let ids: Vec<(u32, Kind)> = lock(&shared.models).iter().map(|model| (model.id, model.kind)).collect();
+    let read = |(id, kind): (u32, Kind)| async move {
+        let mut replies = Vec::new();
+        for command in commands::reads(id, kind, shared.options.big_hash_fields) {
+            match command.query_async::<Value>(&mut connection.clone()).await {
+                Ok(reply) => replies.push(reply),
+                Err(error) => return Err(format!("{kind:?}:{id}: {error}")),
+            }
+        }
+        Ok(lock(&shared.models)[id as usize].judge(&commands::observed(kind, &replies), now_ms()))
+    };
+    let results: Vec<_> = stream::iter(ids).map(read).buffer_unordered(AT_ONCE).collect().await;
+    let mut audit = Audit { keys: results.len(), ..Audit::default() };
+    for result in results {
+        match result {
+            Ok(findings) => audit.findings.extend(findings),
+            Err(unread) => audit.unread.push(unread),
+        }
+    }
+    audit
+}
