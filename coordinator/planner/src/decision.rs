@@ -16,7 +16,8 @@ pub struct Plan {
     /// Members whose incarnation and folder may be removed now. One whose ordinal is below
     /// [`Plan::members_wanted`] is then made anew, empty.
     pub remove: Vec<NodeName>,
-    /// Members whose agent should restart its server now.
+    /// Members whose agent should restart its server now. Named until the agent reports that nothing waits any more: ask
+    /// each life of a server (`run_id`) once.
     pub restart: Vec<NodeName>,
     /// What is.
     pub status: ClusterStatus,

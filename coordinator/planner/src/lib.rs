@@ -4,8 +4,28 @@
 //! Architecture invariant: no I/O, no clock, no randomness, and nothing remembered: all that `plan` knows is its
 //! argument. The same World gives the same Plan.
 
+mod adopt;
+mod assemble;
+mod base;
 mod decision;
+mod draft;
+mod facts;
+mod forget;
+mod founding;
+mod handoffs;
+mod health;
+mod leaving;
+mod placement;
+mod plan;
+mod rollout;
+mod safety;
+mod seats;
+mod shards;
+mod slots;
+mod status;
+mod targets;
 mod world;
 
 pub use decision::{Declined, Intent, IntentKind, Plan, PlannedEvent, Why};
+pub use plan::{plan, status};
 pub use world::{FRESH_FOR, Heard, MachineMember, Presence, World};

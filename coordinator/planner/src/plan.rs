@@ -1,0 +1,166 @@
+//! `plan()`: composes the rules of the other files, in their order. No rule stands here.
+
+use redisnode_proto::status::ClusterStatus;
+use redisnode_proto::{Layout, NodeName};
+
+use crate::assemble::{self, Decided};
+use crate::decision::Plan;
+use crate::draft::{Notes, Wanted};
+use crate::facts::{Facts, Node};
+use crate::founding::{self, Progress};
+use crate::safety::Quorum;
+use crate::status::{self, Seen};
+use crate::world::World;
+use crate::{adopt, base, forget, handoffs, health, leaving, rollout, seats, shards, targets};
+
+/// What to do now. The same World gives the same Plan; a World that is what the spec asks for gives one that changes
+/// nothing.
+pub fn plan(world: &World) -> Plan {
+    let base = base::newest(world);
+    let facts = Facts::gather(world, base);
+    let mut draft = Draft::new(world);
+    draft.decide(&facts);
+    let overtaken = base::overtaken(world);
+    let speaks = draft.speaks && overtaken.is_none();
+    draft.notes.declined.splice(0..0, overtaken);
+    let layout = if speaks { draft.next_layout(&facts) } else { None };
+    let status = draft.status(&facts);
+    let Notes { declined, next, mut events } = draft.notes;
+    match (&layout, base) {
+        (Some(layout), Some(base)) => events.extend(assemble::changes(base, layout)),
+        (Some(_), None) => {}
+        (None, _) => events.clear(),
+    }
+    let (restart, remove) = if speaks { (draft.restart, draft.remove) } else { Default::default() };
+    Plan { layout, members_wanted: draft.members_wanted, remove, restart, status, declined, next, events }
+}
+
+/// What is: the same that `plan()` shows. It does not look at terms, so whoever has the Reports may ask, coordinator
+/// or not.
+pub fn status(world: &World) -> ClusterStatus {
+    let facts = Facts::gather(world, base::newest(world));
+    let mut draft = Draft::new(world);
+    draft.decide(&facts);
+    draft.status(&facts)
+}
+
+/// A plan in the making.
+struct Draft {
+    wanted: Wanted,
+    decided: Decided,
+    notes: Notes,
+    /// A Layout may be published.
+    speaks: bool,
+    restart: Vec<NodeName>,
+    remove: Vec<NodeName>,
+    members_wanted: u32,
+}
+
+impl Draft {
+    fn new(world: &World) -> Self {
+        let wanted = Wanted::by(world);
+        Self {
+            wanted,
+            decided: Decided::default(),
+            notes: Notes::default(),
+            speaks: true,
+            restart: Vec::new(),
+            remove: Vec::new(),
+            members_wanted: wanted.members,
+        }
+    }
+
+    fn decide(&mut self, facts: &Facts) {
+        let quorum = Quorum::of(facts);
+        match facts.base {
+            None => self.found(facts),
+            Some(base) => {
+                self.decided.shards = adopt::adopt(facts, base, &self.wanted);
+                if let Some(refusal) = quorum.refusal() {
+                    self.notes.declined.push(refusal);
+                    self.keep(facts, base);
+                    self.speaks = facts.world.published.is_some();
+                } else if base.founding.is_some() {
+                    self.go_on_founding(facts, &quorum, base);
+                } else {
+                    self.follow_the_spec(facts, &quorum);
+                }
+            }
+        }
+        let (remove, members) = leaving::removals(facts, &quorum, &self.wanted, &self.decided.leaving, &mut self.notes);
+        (self.remove, self.members_wanted) = (remove, members);
+    }
+
+    fn found(&mut self, facts: &Facts) {
+        let founded = founding::found(facts, &self.wanted, &mut self.notes);
+        self.speaks = founded.is_some();
+        if let Some((shards, ids)) = founded {
+            self.decided.shards = shards;
+            self.decided.founding = Some(ids);
+        }
+    }
+
+    fn go_on_founding(&mut self, facts: &Facts, quorum: &Quorum, base: &Layout) {
+        match founding::progress(facts, base, &mut self.notes) {
+            Progress::Over | Progress::Broken => {
+                self.keep(facts, base);
+                self.decided.forget = forget::forget(facts, quorum, &self.decided.shards, &mut self.notes);
+            }
+            Progress::GoesOn => {
+                self.keep(facts, base);
+                self.decided.founding.clone_from(&base.founding);
+                // Who has ended founding refuses another founding Layout.
+                self.speaks = !founding::has_begun_to_end(facts);
+            }
+        }
+    }
+
+    /// Everything stays as the base has it, but for what is true anyway.
+    fn keep(&mut self, facts: &Facts, base: &Layout) {
+        let leaving = base.members.iter().filter(|member| member.leaving).map(|member| &member.member.name);
+        let here = |name: &&NodeName| facts.node(name).is_some_and(|node| !node.is_gone() && !node.is_replaced());
+        self.decided.leaving = leaving.filter(here).cloned().collect();
+        self.decided.forget = base.forget.iter().cloned().collect();
+    }
+
+    fn follow_the_spec(&mut self, facts: &Facts, quorum: &Quorum) {
+        let (notes, shards) = (&mut self.notes, &mut self.decided.shards);
+        shards::choose(facts, shards, &self.wanted, notes);
+        shards::dissolve(facts, quorum, shards, &self.wanted, notes);
+        if rollout::surge(facts, shards, &self.wanted).is_some() {
+            self.wanted.surge = true;
+            self.wanted.members = self.wanted.members.saturating_add(1);
+        }
+        let wanted = &self.wanted;
+        let surge = rollout::surge(facts, shards, wanted);
+        seats::seat(facts, shards, wanted, surge, notes);
+        targets::aim(facts, shards, wanted, notes);
+        targets::say_moves(shards, notes);
+        self.decided.leaving = leaving::dismiss(facts, quorum, shards, wanted, surge, notes);
+        self.decided.forget = forget::forget(facts, quorum, shards, notes);
+        handoffs::from_the_leaving(facts, shards, wanted, notes);
+        self.restart = rollout::restarts(facts, shards, wanted, notes);
+        if !facts.nodes.iter().any(Node::waits_for_restart) && health::calm(facts, shards, wanted).is_ok() {
+            let _busy = handoffs::to_spread(facts, shards, notes) || handoffs::to_untangle(facts, shards, notes);
+        }
+    }
+
+    /// The Layout to publish, if it says something new, or this life has not published yet.
+    fn next_layout(&self, facts: &Facts) -> Option<Layout> {
+        let generation = base::next_generation(facts.world, facts.base);
+        let next = assemble::layout(facts, &self.wanted, &self.decided, generation);
+        let new = facts.base.is_none_or(|base| base.generation.term < facts.world.term || !base.says_the_same(&next));
+        new.then_some(next)
+    }
+
+    fn status(&self, facts: &Facts) -> ClusterStatus {
+        let seen = Seen {
+            facts,
+            shards: &self.decided.shards,
+            wanted: &self.wanted,
+            leaving: &self.decided.leaving,
+            declined: &self.notes.declined,
+        };
+        status::show(&seen)
+    }
+}

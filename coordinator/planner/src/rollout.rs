@@ -1,0 +1,73 @@
+//! Servers that must restart for their configuration: replicas first, a primary only after its handoff, one member
+//! at a time. What is not in order stops the restart of what is; a member that is not ready itself and holds no only
+//! copy is always next, so that a bad configuration can be taken back.
+
+use redisnode_proto::NodeName;
+
+use crate::decision::{IntentKind, PlannedEvent, Why};
+use crate::draft::{Notes, Shard, Wanted};
+use crate::facts::{Facts, Node};
+use crate::handoffs;
+use crate::health;
+
+/// Where one more member than the spec asks for belongs: in the first shard that has to restart its primary and is to
+/// have no replica. It takes the shard over, and who is freed does the same for the next one.
+pub(crate) fn surge(facts: &Facts, shards: &[Shard], wanted: &Wanted) -> Option<usize> {
+    if wanted.replicas > 0 || shards.len() != wanted.shards {
+        return None;
+    }
+    shards.iter().position(|shard| shard.is_kept() && shard.nodes().any(|name| waits(facts, name)))
+}
+
+/// Members whose server restarts now. May wish for a handoff instead.
+pub(crate) fn restarts(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) -> Vec<NodeName> {
+    let mut restart = unready(facts, shards, notes);
+    if !facts.nodes.iter().any(Node::waits_for_restart) {
+        return restart;
+    }
+    if let Err(reason) = health::calm(facts, shards, wanted) {
+        if restart.is_empty() {
+            let message = format!("no healthy server restarts for its new configuration yet: {reason}");
+            notes.decline(Why::NotHealthy, message);
+        }
+        return restart;
+    }
+    let next_replica = shards.iter().flat_map(|shard| &shard.replicas).find(|name| waits(facts, name)).cloned();
+    if let Some(name) = next_replica {
+        say(&name, "a replica", notes);
+        restart.push(name);
+        return restart;
+    }
+    let primary = shards.iter().position(|shard| waits(facts, &shard.primary));
+    if let Some(index) = primary
+        && !handoffs::for_a_restart(facts, shards, index, notes)
+        && let Some(shard) = shards.get(index)
+    {
+        let message = format!("{} does not restart: no replica in sync can take over from it", shard.primary);
+        notes.decline(Why::OnlyCopy, message);
+    }
+    restart
+}
+
+fn waits(facts: &Facts, name: &NodeName) -> bool {
+    facts.node(name).is_some_and(Node::waits_for_restart)
+}
+
+/// Members that are not ready themselves, and whose shard is served by somebody else.
+fn unready(facts: &Facts, shards: &[Shard], notes: &mut Notes) -> Vec<NodeName> {
+    let mut unready = Vec::new();
+    for shard in shards.iter().filter(|shard| facts.runs(&shard.primary)) {
+        let replicas = shard.replicas.iter().filter(|name| waits(facts, name));
+        for name in replicas.filter(|name| !facts.runs(name) && facts.owned(name).is_empty()) {
+            say(name, "it does not run as it is", notes);
+            unready.push(name.clone());
+        }
+    }
+    unready
+}
+
+fn say(name: &NodeName, why: &str, notes: &mut Notes) {
+    let message = format!("the server of {name} restarts for its new configuration ({why})");
+    notes.intend(IntentKind::Restart, message.clone());
+    notes.events.push(PlannedEvent::normal("ServerRestarts", message));
+}

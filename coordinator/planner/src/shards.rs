@@ -1,0 +1,70 @@
+//! Which shards stay and which end. It names them only: slots and members follow from it in `targets` and `seats`.
+
+use std::cmp::Reverse;
+
+use redisnode_proto::NodeName;
+use redisnode_proto::slots::SLOT_COUNT;
+
+use crate::decision::{IntentKind, PlannedEvent};
+use crate::draft::{Fate, Notes, Shard, Wanted};
+use crate::facts::{Facts, Node};
+use crate::safety::Quorum;
+
+/// Marks the shards that end when there are more than wanted: first those that the base ends already, then those with
+/// the fewest slots to move, then those with the most members that leave.
+pub(crate) fn choose(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
+    let surplus = shards.len().saturating_sub(wanted.shards);
+    let mut order: Vec<usize> = (0..shards.len()).collect();
+    order.sort_by_key(|index| shards.get(*index).map(|shard| rank(shard, *index, shards.len(), wanted)));
+    for index in order.into_iter().take(surplus) {
+        let Some(shard) = shards.get_mut(index) else { continue };
+        shard.fate = Fate::Ends;
+        if !listed_target_is_empty(facts, shard) {
+            let why = format!("{} ends: {} shards are wanted", shard.name, wanted.shards);
+            notes.events.push(PlannedEvent::normal("ShardEnds", why));
+        }
+    }
+}
+
+/// The smallest ends first. A difference of less than a sixteenth of a shard's share is noise: it must not outweigh
+/// where the members are.
+fn rank(shard: &Shard, index: usize, shards: usize, wanted: &Wanted) -> impl Ord + use<> {
+    let grain = (usize::from(SLOT_COUNT) / shards.max(1) / 16).max(1);
+    let to_move = (usize::from(shard.held.len()) + grain / 2) / grain;
+    let leaving = shard.nodes().filter(|name| !wanted.has(name)).count();
+    (!shard.target.is_empty(), to_move, Reverse(leaving), Reverse(index))
+}
+
+/// Takes out the shards that have nothing left to give up, and new ones that lost their empty primary; their members
+/// are free then.
+pub(crate) fn dissolve(facts: &Facts, quorum: &Quorum, shards: &mut Vec<Shard>, wanted: &Wanted, notes: &mut Notes) {
+    shards.retain(|shard| {
+        let moot = shard.fate == Fate::Joins && !wanted.has(&shard.primary);
+        let gone = (shard.fate == Fate::Ends || moot) && is_empty_for_sure(facts, quorum, shard);
+        if gone && facts.base.is_some_and(|base| base.shard(&shard.name).is_some()) {
+            let message = format!("{} has no slots left: its members are free for other work", shard.name);
+            notes.events.push(PlannedEvent::normal("ShardEnded", message));
+        } else if !gone && shard.fate == Fate::Ends {
+            let message = format!("{} gives up its {} slots and ends", shard.name, shard.owned.len());
+            notes.intend(IntentKind::MoveSlots, message);
+        }
+        !gone
+    });
+}
+
+/// No slot in truth nor in the Layout that the agents have, none on its way to it, and a majority sees it so.
+fn is_empty_for_sure(facts: &Facts, quorum: &Quorum, shard: &Shard) -> bool {
+    let arriving = |name: &NodeName| {
+        let open = facts.node(name).and_then(Node::view).is_some_and(|view| !view.open.is_empty());
+        let sent = facts.nodes.iter().filter_map(|node| node.report).flat_map(|report| &report.jobs);
+        open || sent.into_iter().any(|job| job.target == *name && !job.remaining.is_empty())
+    };
+    shard.owned.is_empty()
+        && listed_target_is_empty(facts, shard)
+        && !shard.nodes().any(arriving)
+        && shard.nodes().all(|name| quorum.agrees_it_owns_nothing(facts.node(name).and_then(|n| n.id.as_ref())))
+}
+
+fn listed_target_is_empty(facts: &Facts, shard: &Shard) -> bool {
+    facts.base.and_then(|base| base.shard(&shard.name)).is_none_or(|listed| listed.slots.is_empty())
+}

@@ -1,0 +1,87 @@
+//! ClusterOK: every slot has one living owner, and all servers that answer agree on it. Counted here, slot by slot:
+//! `cluster_state:ok` says nothing about coverage. A silent owner is unknown, not dead.
+
+use redisnode_proto::status::Truth;
+use redisnode_proto::topology::View;
+use redisnode_proto::{NodeName, SlotSet};
+
+use super::{Seen, slots_of, slots_on_their_way};
+use crate::draft::list;
+use crate::facts::Node;
+use crate::safety::Quorum;
+
+/// A truth, its reason and its sentence.
+pub(super) type Verdict = (Truth, &'static str, String);
+
+/// Slots whose owner's server runs and answers, and holds no writes back.
+pub(super) fn served(seen: &Seen) -> SlotSet {
+    slots_of(seen.facts, seen.facts.nodes.iter().filter(|node| serves(node)))
+}
+
+fn serves(node: &Node) -> bool {
+    node.running().is_some_and(|running| !running.writes_paused)
+}
+
+/// Whether every slot has one living owner and all agree.
+pub(super) fn judge(seen: &Seen) -> Verdict {
+    if seen.facts.base.is_none() {
+        return not_founded(seen);
+    }
+    if let Some(refusal) = Quorum::of(seen.facts).refusal() {
+        return (Truth::Unknown, "MajorityNotHeard", refusal.message);
+    }
+    let unserved = SlotSet::full().difference(&served(seen));
+    if !unserved.is_empty() {
+        return why_unserved(seen, &unserved);
+    }
+    let disagreeing = disagreeing(seen);
+    if disagreeing.is_empty() {
+        (Truth::True, "AllSlotsServed", "every slot has one living owner, and all servers agree on it".to_owned())
+    } else {
+        let message = format!("{} sees other owners of slots than the owners themselves", list(disagreeing));
+        (Truth::False, "ViewsDisagree", message)
+    }
+}
+
+fn not_founded(seen: &Seen) -> Verdict {
+    if seen.facts.nodes.iter().any(Node::is_heard) {
+        (Truth::False, "NotFounded", "the cluster has not come to be yet".to_owned())
+    } else {
+        (Truth::Unknown, "NobodyHeard", "no member was heard yet".to_owned())
+    }
+}
+
+/// Unknown as long as silent members might serve all of it; false as soon as one slot is without owner for sure.
+fn why_unserved(seen: &Seen, unserved: &SlotSet) -> Verdict {
+    let facts = seen.facts;
+    let silent =
+        |node: &&Node| !node.is_heard() && node.machine.is_some_and(|m| m.presence == crate::Presence::Present);
+    let maybe = slots_of(facts, facts.nodes.iter().filter(silent));
+    let owners = facts.nodes.iter().filter(|node| !facts.owned(node.name).is_disjoint(unserved));
+    let owners: Vec<&NodeName> = owners.map(|node| node.name).collect();
+    if unserved.is_subset(&maybe) {
+        let message = format!("{} owns slots {unserved} and is silent", list(owners));
+        return (Truth::Unknown, "OwnerSilent", message);
+    }
+    let message = if owners.is_empty() {
+        format!("slots {unserved} have no owner")
+    } else {
+        format!("slots {unserved} have no living owner: {} does not serve them", list(owners))
+    };
+    (Truth::False, "SlotsUncovered", message)
+}
+
+/// Members whose server sees other owners than the true ones. While slots move, views run after each other: then only
+/// slots that a view gives to nobody count.
+fn disagreeing<'s>(seen: &'s Seen) -> Vec<&'s NodeName> {
+    let moving = slots_on_their_way(seen.shards) > 0
+        || seen.facts.nodes.iter().filter_map(|node| node.report).any(|report| !report.jobs.is_empty());
+    let views = seen.facts.views().filter(|(node, _)| seen.shards.iter().any(|shard| shard.has(node.name)));
+    let off = views.filter(|(_, view)| if moving { view.covered() != SlotSet::full() } else { !agrees(seen, view) });
+    off.map(|(node, _)| node.name).collect()
+}
+
+fn agrees(seen: &Seen, view: &View) -> bool {
+    let none = SlotSet::new();
+    seen.facts.owners.by_node.iter().all(|(id, slots)| view.node(id).map_or(&none, |line| &line.slots) == slots)
+}

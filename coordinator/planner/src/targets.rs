@@ -1,0 +1,155 @@
+//! Which slots each shard should own. What the base says stays as long as it is right for the shards there are, so
+//! that nothing is sent twice while slots move; else it is worked out anew from what the servers own in truth. Slots
+//! go neither to a shard that is not secured nor from a newer server to an older one.
+
+use redisnode_proto::topology::ServerVersion;
+use redisnode_proto::{NodeName, SlotSet};
+
+use crate::decision::{IntentKind, PlannedEvent, Why};
+use crate::draft::{Fate, Notes, Shard, Wanted, list};
+use crate::facts::{Facts, Node};
+use crate::slots;
+
+/// Sets the target of every shard.
+pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
+    let joining = joins_now(facts, shards, wanted, notes);
+    let gets: Vec<bool> = shards.iter().map(|shard| gets_slots(shard, joining)).collect();
+    if !gets.contains(&true) || is_right(shards, &gets) {
+        return;
+    }
+    let held: Vec<SlotSet> = shards.iter().zip(&gets).filter(|(_, gets)| **gets).map(|(s, _)| s.held.clone()).collect();
+    let mut ideal = slots::balance(&held).into_iter();
+    let next: Vec<SlotSet> =
+        gets.iter().map(|gets| if *gets { ideal.next().unwrap_or_default() } else { SlotSet::new() }).collect();
+    let refused = refuse(facts, shards, &next, wanted, notes);
+    let next = if refused { patched(shards, &gets) } else { next };
+    let moving: u32 = shards.iter().zip(&next).map(|(s, next)| u32::from(s.owned.difference(next).len())).sum();
+    if !refused && moving > 0 {
+        notes.events.push(PlannedEvent::normal("SlotsMove", format!("{moving} slots move to other shards")));
+    }
+    for (shard, next) in shards.iter_mut().zip(next) {
+        shard.target = next;
+    }
+}
+
+/// Says which slots are on their way.
+pub(crate) fn say_moves(shards: &[Shard], notes: &mut Notes) {
+    for (from, to, slots) in flows(shards, &shards.iter().map(|shard| shard.target.clone()).collect::<Vec<_>>()) {
+        notes.intend(IntentKind::MoveSlots, format!("{} sends {} slots to {}", from.name, slots.len(), to.name));
+    }
+    let owned = shards.iter().fold(SlotSet::new(), |all, shard| all.union(&shard.owned));
+    for shard in shards {
+        let free = shard.target.difference(&owned);
+        if !free.is_empty() {
+            let message = format!("{} claims {} slots that no member owns", shard.name, free.len());
+            notes.intend(IntentKind::MoveSlots, message);
+        }
+    }
+}
+
+fn gets_slots(shard: &Shard, joining: bool) -> bool {
+    match shard.fate {
+        Fate::Stays => true,
+        Fate::Joins => joining,
+        Fate::Ends => false,
+    }
+}
+
+/// New shards get their slots all in one step, when the last of them is ready.
+fn joins_now(facts: &Facts, shards: &[Shard], wanted: &Wanted, notes: &mut Notes) -> bool {
+    let new: Vec<&Shard> = shards.iter().filter(|shard| shard.fate == Fate::Joins).collect();
+    let nobody_stays = !shards.iter().any(|shard| shard.fate == Fate::Stays);
+    if new.is_empty() || nobody_stays {
+        return nobody_stays;
+    }
+    let kept = shards.iter().filter(|shard| shard.is_kept()).count();
+    let unready: Vec<String> = new.iter().filter_map(|shard| unready(facts, shard, wanted, true)).collect();
+    for reason in &unready {
+        notes.decline(Why::ReplicasNotInSync, format!("new shards get no slots yet: {reason}"));
+    }
+    unready.is_empty() && kept >= wanted.shards
+}
+
+/// Why `shard` cannot take slots: its primary must run, and its replicas be in sync, if it is to have any.
+/// `all_of_them` asks for as many as the spec wants; else those that it has must do.
+fn unready(facts: &Facts, shard: &Shard, wanted: &Wanted, all_of_them: bool) -> Option<String> {
+    if !facts.runs(&shard.primary) {
+        return Some(format!(
+            "the server of {}, primary of {}, does not run or was not heard",
+            shard.primary, shard.name
+        ));
+    }
+    if facts.world.spec.migration.without_replicas {
+        return None;
+    }
+    let needed = if all_of_them { wanted.replicas } else { wanted.replicas.min(shard.replicas.len()) };
+    let synced = shard.replicas.iter().filter(|name| facts.in_sync(name, &shard.primary)).count();
+    let late = || shard.replicas.iter().filter(|name| !facts.in_sync(name, &shard.primary));
+    (synced < needed)
+        .then(|| format!("{} has {synced} of {needed} replicas in sync; waiting for {}", shard.name, list(late())))
+}
+
+/// The base's targets are what is wanted now.
+fn is_right(shards: &[Shard], gets: &[bool]) -> bool {
+    let targets: Vec<SlotSet> =
+        shards.iter().zip(gets).filter(|(_, gets)| **gets).map(|(shard, _)| shard.target.clone()).collect();
+    let none_else = shards.iter().zip(gets).all(|(shard, gets)| *gets || shard.target.is_empty());
+    none_else && slots::is_balanced(&targets)
+}
+
+/// Whether the moves that `next` asks for must wait, and why.
+fn refuse(facts: &Facts, shards: &[Shard], next: &[SlotSet], wanted: &Wanted, notes: &mut Notes) -> bool {
+    let mut refused = false;
+    for (from, to, _) in flows(shards, next) {
+        if to.fate == Fate::Stays
+            && let Some(reason) = unready(facts, to, wanted, false)
+        {
+            let why = if facts.runs(&to.primary) { Why::ReplicasNotInSync } else { Why::PrimaryNotRunning };
+            notes.decline(why, format!("slots are not moved yet: {reason}"));
+            refused = true;
+        }
+        if let Some((source, target)) = is_downgrade(facts, &from.primary, &to.primary) {
+            let message = format!(
+                "no slots go from {} ({source}) to {} ({target}): an older or other server cannot read them; \
+                 bring the latter to the version of the former",
+                from.primary, to.primary
+            );
+            notes.decline(Why::OlderServer, message);
+            refused = true;
+        }
+    }
+    refused
+}
+
+/// A server reads what its own or an older minor version of its product writes. Unknown versions are not held against
+/// anybody: the servers themselves refuse what they cannot read.
+fn is_downgrade(facts: &Facts, from: &NodeName, to: &NodeName) -> Option<(ServerVersion, ServerVersion)> {
+    let version = |name| facts.node(name).and_then(Node::running).map(|running| running.version);
+    let (source, target) = version(from).zip(version(to))?;
+    let readable = source.product == target.product && (source.major, source.minor) <= (target.major, target.minor);
+    (!readable).then_some((source, target))
+}
+
+/// What goes from where to where when the shards should own `next`.
+fn flows<'s>(shards: &'s [Shard], next: &[SlotSet]) -> Vec<(&'s Shard, &'s Shard, SlotSet)> {
+    let pairs = || shards.iter().zip(next);
+    let gains: Vec<(&Shard, SlotSet)> = pairs().map(|(to, next)| (to, next.difference(&to.owned))).collect();
+    let gains: Vec<_> = gains.into_iter().filter(|(_, gain)| !gain.is_empty()).collect();
+    let mut flows = Vec::new();
+    for (from, next) in pairs().filter(|(from, next)| !from.owned.is_subset(next)) {
+        let excess = from.owned.difference(next);
+        let shared = gains.iter().map(|(to, gain)| (from, *to, excess.intersection(gain)));
+        flows.extend(shared.filter(|(_, _, slots)| !slots.is_empty()));
+    }
+    flows
+}
+
+/// The base's targets, with the slots that none of them has given to the smallest: every slot must be somebody's.
+fn patched(shards: &[Shard], gets: &[bool]) -> Vec<SlotSet> {
+    let open: Vec<SlotSet> =
+        shards.iter().zip(gets).filter(|(_, gets)| **gets).map(|(shard, _)| shard.target.clone()).collect();
+    let loose = shards.iter().fold(SlotSet::full(), |rest, shard| rest.difference(&shard.target));
+    let mut whole = slots::complete(&open, &loose).into_iter();
+    let mut target = |shard: &Shard, gets| if gets { whole.next() } else { Some(shard.target.clone()) };
+    shards.iter().zip(gets).map(|(shard, gets)| target(shard, *gets).unwrap_or_default()).collect()
+}
