@@ -5,6 +5,8 @@ pub mod files;
 pub mod launch_client;
 pub mod launcher;
 pub mod lock;
+pub mod metrics;
+pub mod node;
 pub mod resp;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use redisnode_agent::launcher;
+use redisnode_agent::node::AgentArgs;
 use tracing_subscriber::EnvFilter;
 
 /// One node of a Redis Cluster: its agent, and the launcher of its server.
@@ -19,6 +20,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Takes care of one server: joins it to its cluster, and does all that the cluster needs of it.
+    Agent(Box<AgentArgs>),
     /// Starts the server when the agent says so, waits for its end, tells. Can be process 1 of a container.
     Launch {
         /// The member's folder; made if it is missing.
@@ -44,6 +47,7 @@ fn run(part: Part) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
     match part {
+        Part::Agent(args) => runtime.block_on(redisnode_agent::node::run(*args)),
         Part::Launch { dir } => Ok(runtime.block_on(launcher::run(&dir))?),
     }
 }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::slots::SlotSet;
 use crate::topology::Role;
 use crate::{ClusterId, ConfigEpoch, Layout, Member, NodeId, NodeName, Offset, Slot};
 
@@ -37,6 +36,9 @@ pub struct Ledger {
     /// As a replica: the slots that the primary has open, told by the primary's agent before the first key moves.
     #[serde(default)]
     pub open_slots: Option<OpenSlots>,
+    /// The present or last life of the server started without any data on disk.
+    #[serde(default)]
+    pub started_empty: bool,
     /// The server was started empty under its old identity, and what that cost; said until a replica or data is there.
     #[serde(default)]
     pub data_lost: Option<String>,
@@ -59,6 +61,7 @@ impl Ledger {
             clean_stop: None,
             synced_run: None,
             open_slots: None,
+            started_empty: false,
             data_lost: None,
             retired: false,
         }
@@ -72,17 +75,12 @@ pub struct Identity {
     pub id: NodeId,
     /// Its role.
     pub role: Role,
-    /// Its configuration epoch (a replica's is its primary's).
-    pub epoch: ConfigEpoch,
     /// Whose replica it was.
     #[serde(default)]
     pub primary: Option<NodeId>,
     /// A replica: it was linked and in sync when it was last seen, or when it lost its primary.
     #[serde(default)]
     pub in_sync: bool,
-    /// The slots it owned.
-    #[serde(default)]
-    pub slots: SlotSet,
     /// It held keys.
     #[serde(default)]
     pub had_keys: bool,

@@ -101,6 +101,15 @@ pub struct OpenSlotsNotice {
     pub open: OpenSlots,
 }
 
+/// `POST /v1/resume`, by a target's agent to the owner's: these slots are half here; finish their move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeRequest {
+    /// The id of the target, where keys of these slots are.
+    pub target: NodeId,
+    /// The slots.
+    pub slots: Vec<Slot>,
+}
+
 /// Answer to calls that have nothing to say but whether it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "answer")]

@@ -16,10 +16,8 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
         next.identity = Some(Identity {
             id: me.id.clone(),
             role: replication.role,
-            epoch: me.epoch,
             primary: me.primary.clone(),
             in_sync,
-            slots: me.slots.clone(),
             had_keys: running.keys > 0,
         });
         settle_promise(&mut next, running);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use redisnode_proto::message::{
-    Ack, DeathNotice, HandoffRequest, Hello, ImportReply, ImportRequest, LayoutAnswer,
-    OpenSlotsNotice, Outcome, TakeoverRequest,
+    Ack, DeathNotice, HandoffRequest, Hello, ImportReply, ImportRequest, LayoutAnswer, OpenSlotsNotice, Outcome,
+    ResumeRequest, TakeoverRequest,
 };
 use redisnode_proto::{Layout, Report};
 
@@ -41,6 +41,8 @@ pub const DEATH_NOTICE: &str = "/v1/death-notice";
 pub const IMPORT: &str = "/v1/import";
 /// `POST`: the slots that a primary has open.
 pub const OPEN_SLOTS: &str = "/v1/open-slots";
+/// `POST`: finish the move of slots that are half at the caller's server.
+pub const RESUME: &str = "/v1/resume";
 /// `POST`: restart the server in order.
 pub const RESTART: &str = "/v1/restart";
 
@@ -68,10 +70,7 @@ pub struct Listen {
 impl Listen {
     /// The place of `report`.
     pub fn of(report: &Report) -> Self {
-        Self {
-            life: report.life,
-            revision: report.revision,
-        }
+        Self { life: report.life, revision: report.revision }
     }
 }
 
@@ -82,9 +81,7 @@ impl ReportQuery {
             let Some(text) = query_value(query, name) else {
                 return Ok(None);
             };
-            text.parse()
-                .map(Some)
-                .map_err(|_| format!("{name}={text}: must be a whole number"))
+            text.parse().map(Some).map_err(|_| format!("{name}={text}: must be a whole number"))
         };
         let after = match (number("life")?, number("after")?) {
             (Some(life), Some(revision)) => Some(Listen { life, revision }),
@@ -116,30 +113,14 @@ impl Client {
         deadline: Duration,
     ) -> Result<Option<Report>, CallError> {
         let within = deadline.saturating_add(query.wait);
-        let answer = self
-            .call(agent, Method::GET, &query.path(), Bytes::new(), within)
-            .await?;
-        if answer.status == StatusCode::NO_CONTENT {
-            Ok(None)
-        } else {
-            answer.json(agent).map(Some)
-        }
+        let answer = self.call(agent, Method::GET, &query.path(), Bytes::new(), within).await?;
+        if answer.status == StatusCode::NO_CONTENT { Ok(None) } else { answer.json(agent).map(Some) }
     }
 
     /// The newest Layout that the agent knows, if it knows one.
-    pub async fn layout(
-        &self,
-        agent: SocketAddr,
-        deadline: Duration,
-    ) -> Result<Option<Layout>, CallError> {
-        let answer = self
-            .call(agent, Method::GET, LAYOUT, Bytes::new(), deadline)
-            .await?;
-        if answer.status == StatusCode::NO_CONTENT {
-            Ok(None)
-        } else {
-            answer.json(agent).map(Some)
-        }
+    pub async fn layout(&self, agent: SocketAddr, deadline: Duration) -> Result<Option<Layout>, CallError> {
+        let answer = self.call(agent, Method::GET, LAYOUT, Bytes::new(), deadline).await?;
+        if answer.status == StatusCode::NO_CONTENT { Ok(None) } else { answer.json(agent).map(Some) }
     }
 
     /// Tells the agent a Layout.
@@ -153,12 +134,7 @@ impl Client {
     }
 
     /// Introduces a node to a peer's agent, which answers with its Report.
-    pub async fn hello(
-        &self,
-        agent: SocketAddr,
-        hello: &Hello,
-        deadline: Duration,
-    ) -> Result<Report, CallError> {
+    pub async fn hello(&self, agent: SocketAddr, hello: &Hello, deadline: Duration) -> Result<Report, CallError> {
         self.post_json(agent, HELLO, hello, deadline).await
     }
 
@@ -212,10 +188,19 @@ impl Client {
         self.post_json(agent, OPEN_SLOTS, notice, deadline).await
     }
 
+    /// Asks the owner's agent to finish the move of slots that are half at the target.
+    pub async fn resume(
+        &self,
+        agent: SocketAddr,
+        request: &ResumeRequest,
+        deadline: Duration,
+    ) -> Result<Ack, CallError> {
+        self.post_json(agent, RESUME, request, deadline).await
+    }
+
     /// Asks an agent to restart its server in order.
     pub async fn restart(&self, agent: SocketAddr, deadline: Duration) -> Result<Ack, CallError> {
-        self.post_json(agent, RESTART, &serde_json::json!({}), deadline)
-            .await
+        self.post_json(agent, RESTART, &serde_json::json!({}), deadline).await
     }
 }
 
@@ -225,36 +210,16 @@ mod tests {
 
     #[test]
     fn a_report_query_is_read_as_it_is_written() {
-        let query = ReportQuery {
-            after: Some(Listen {
-                life: 7,
-                revision: 9,
-            }),
-            wait: Duration::from_secs(1),
-        };
+        let query = ReportQuery { after: Some(Listen { life: 7, revision: 9 }), wait: Duration::from_secs(1) };
         let text = query.path();
-        assert_eq!(
-            ReportQuery::parse(text.split_once('?').unwrap().1),
-            Ok(query)
-        );
+        assert_eq!(ReportQuery::parse(text.split_once('?').unwrap().1), Ok(query));
     }
 
     #[test]
     fn a_wait_is_cut_and_nonsense_is_refused() {
-        assert_eq!(
-            ReportQuery::parse("wait=999999").unwrap().wait,
-            LONGEST_WAIT
-        );
+        assert_eq!(ReportQuery::parse("wait=999999").unwrap().wait, LONGEST_WAIT);
         assert_eq!(ReportQuery::parse(""), Ok(ReportQuery::default()));
-        assert!(
-            ReportQuery::parse("after=3")
-                .unwrap_err()
-                .contains("belong together")
-        );
-        assert!(
-            ReportQuery::parse("wait=-1")
-                .unwrap_err()
-                .contains("whole number")
-        );
+        assert!(ReportQuery::parse("after=3").unwrap_err().contains("belong together"));
+        assert!(ReportQuery::parse("wait=-1").unwrap_err().contains("whole number"));
     }
 }

@@ -8,7 +8,9 @@ use super::{Duty, ask};
 use crate::situation::Situation;
 
 pub(super) fn settle(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
-    for open in &view.open {
+    // Valkey 8.0 and later show a primary's marks at its replicas too: only the primary acts on them.
+    let own = view.open.iter().filter(|_| view.myself().is_some_and(|me| me.role == Role::Primary));
+    for open in own {
         match open.direction {
             Direction::Importing => importing(s, view, open, out),
             Direction::Migrating => migrating(s, view, open, out),

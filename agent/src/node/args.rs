@@ -1,0 +1,58 @@
+//! The agent's command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use redisnode_proto::{Address, ClusterId, Member, NodeName, Uid};
+
+/// Who the node is and where it lives.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AgentArgs {
+    /// The node's name: its pod's name.
+    #[arg(long)]
+    pub name: NodeName,
+    /// The identity of the cluster it belongs to.
+    #[arg(long)]
+    pub cluster: ClusterId,
+    /// This incarnation of the node: its pod's uid.
+    #[arg(long)]
+    pub uid: Uid,
+    /// The member's folder, shared with its launcher.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// File with the cluster's token.
+    #[arg(long)]
+    pub token_file: PathBuf,
+    /// The server's program.
+    #[arg(long, default_value = "redis-server")]
+    pub server: PathBuf,
+    /// The address that peers and clients are told.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub ip: IpAddr,
+    /// The server's client port.
+    #[arg(long, default_value_t = 6379)]
+    pub port: u16,
+    /// The server's bus port.
+    #[arg(long, default_value_t = 16379)]
+    pub bus_port: u16,
+    /// The agent's HTTP port.
+    #[arg(long, default_value_t = 8080)]
+    pub http_port: u16,
+}
+
+impl AgentArgs {
+    /// Name and incarnation.
+    pub(super) fn member(&self) -> Member {
+        Member { name: self.name.clone(), uid: self.uid.clone() }
+    }
+
+    /// Where the node is reached.
+    pub(super) fn address(&self) -> Address {
+        Address { ip: self.ip, port: self.port, bus_port: self.bus_port, http_port: self.http_port }
+    }
+
+    /// Where the agent listens.
+    pub(super) fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.http_port)
+    }
+}

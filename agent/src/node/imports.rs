@@ -1,0 +1,113 @@
+//! The target's side of a move, and what replicas are told of open slots: done at the caller's request, on a connection
+//! of its own, and answered only when it is done.
+
+use std::time::Duration;
+
+use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
+use redisnode_proto::topology::{Direction, Role};
+use redisnode_proto::{Slot, SlotSet};
+
+use super::shared::{Shared, whole};
+use crate::resp::{Command, RespError};
+
+const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+/// Valkey answers SETSLOT only when the replicas have it, at most after 2 s.
+const SET_WITHIN: Duration = Duration::from_secs(4);
+
+/// Opens slots for arrival. The mark is this agent's consent: only what its own Layout gives to its shard, or what is
+/// half here already.
+pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportReply {
+    let none = |reason: String| ImportReply { opened: Vec::new(), refused: Some(reason) };
+    let (mine, marked) = match consent(shared) {
+        Ok(consent) => consent,
+        Err(reason) => return none(reason),
+    };
+    let (agreed, others): (Vec<Slot>, Vec<Slot>) =
+        request.slots.iter().partition(|slot| mine.contains(**slot) || marked.contains(**slot) || request.resume);
+    match open(shared, request, &agreed).await {
+        Ok(opened) => {
+            let refused =
+                (!others.is_empty()).then(|| "the Layout here does not give these slots to this shard".to_owned());
+            ImportReply { opened, refused }
+        }
+        Err(error) => none(whole(&error)),
+    }
+}
+
+/// Slots that the Layout gives to this node's shard, and slots that are open for arrival already.
+fn consent(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
+    let state = shared.state();
+    if state.stopping {
+        return Err(format!("{} is stopping", shared.me.name));
+    }
+    let Some(running) = state.server.running() else { return Err("the server does not answer".into()) };
+    if running.replication.role != Role::Primary {
+        return Err(format!("{} is not the primary of its shard", shared.me.name));
+    }
+    let shard = state.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&shared.me.name));
+    let mine = shard.map(|shard| shard.slots.clone()).unwrap_or_default();
+    let open = running.view.open.iter().filter(|open| open.direction == Direction::Importing);
+    Ok((mine, open.map(|open| open.slot).collect()))
+}
+
+async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Result<Vec<Slot>, RespError> {
+    let mut connection = shared.connect(CONNECT_WITHIN).await?;
+    connection.set_deadline(SET_WITHIN);
+    let now = shared.now();
+    {
+        let mut state = shared.state();
+        for slot in slots {
+            state.imports.insert(slot.number(), now);
+        }
+    }
+    let commands: Vec<Command> = slots
+        .iter()
+        .map(|slot| {
+            Command::new("CLUSTER").args_from(["SETSLOT", &slot.to_string(), "IMPORTING", request.source.as_str()])
+        })
+        .collect();
+    let replies = connection.pipeline(&commands).await?;
+    let mut opened = Vec::new();
+    for (slot, reply) in slots.iter().zip(replies) {
+        match reply.ok("CLUSTER SETSLOT") {
+            Ok(_) => opened.push(*slot),
+            Err(error) => tracing::info!(%slot, error = %whole(&error), "slot not opened for arrival"),
+        }
+    }
+    Ok(opened)
+}
+
+/// A replica is told which slots its primary has open: in the ledger first, then the server is kept from standing for
+/// election, since a promoted replica would not have the marks.
+pub(super) async fn note_open_slots(shared: &Shared, notice: OpenSlotsNotice) -> Ack {
+    let none = notice.open.slots.is_empty();
+    let open = (!none).then_some(notice.open);
+    if let Err(error) = shared.change_ledger(|ledger| ledger.open_slots = open) {
+        return Ack::Refused { reason: whole(&error) };
+    }
+    match set_no_failover(shared, !none).await {
+        Ok(()) => Ack::Done,
+        Err(error) => Ack::Refused { reason: whole(&error) },
+    }
+}
+
+async fn set_no_failover(shared: &Shared, on: bool) -> Result<(), RespError> {
+    let mut connection = shared.connect(CONNECT_WITHIN).await?;
+    let value = if on { "yes" } else { "no" };
+    let command = Command::new("CONFIG").args_from(["SET", "cluster-replica-no-failover", value]);
+    connection.demand(&command).await.map(drop)
+}
+
+/// The owner is asked to finish slots that are half at a target.
+pub(super) fn resume(shared: &Shared, request: &ResumeRequest) -> Ack {
+    let mut state = shared.state();
+    for slot in &request.slots {
+        let wish = (*slot, request.target.clone());
+        if !state.inbox.resume.contains(&wish) {
+            state.inbox.resume.push(wish);
+        }
+    }
+    drop(state);
+    shared.wake.notify_one();
+    Ack::Done
+}

@@ -1,0 +1,119 @@
+//! One look at the own server: its node table, its replication, its memory. Nothing is decided here.
+
+use std::time::Duration;
+
+use redisnode_agent_core::remember::remember;
+use redisnode_proto::Millis;
+use redisnode_proto::report::{Running, ServerState};
+use redisnode_proto::topology::nodes::parse_view;
+use redisnode_proto::topology::{BadReply, ClusterInfo, Info};
+
+use super::shared::{Shared, whole};
+use crate::resp::{Command, Connection, Reply, RespError};
+
+/// How long the server may take to answer a look before it counts as not answering.
+pub(super) const WITHIN: Duration = Duration::from_secs(1);
+const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+
+/// Why a look saw nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookError {
+    #[error(transparent)]
+    Resp(#[from] RespError),
+    #[error(transparent)]
+    Bad(#[from] BadReply),
+}
+
+/// What a look at the server needs and keeps from one time to the next.
+#[derive(Debug, Default)]
+pub(super) struct Eye {
+    pub(super) connection: Option<Connection>,
+    /// `cluster-node-timeout` in force, as far as this agent knows.
+    pub(super) node_timeout: Option<Millis>,
+    /// `cluster-replica-no-failover` in force.
+    pub(super) no_failover: Option<bool>,
+}
+
+impl Eye {
+    /// The connection to the own server, opened if there is none.
+    pub(super) async fn open(&mut self, shared: &Shared) -> Result<&mut Connection, RespError> {
+        if self.connection.as_ref().is_none_or(Connection::is_poisoned) {
+            self.close();
+            let mut connection = shared.connect(CONNECT_WITHIN).await?;
+            connection.set_deadline(WITHIN);
+            self.connection = Some(connection);
+        }
+        self.connection.as_mut().ok_or(RespError::Poisoned { because: "it was closed".into() })
+    }
+
+    pub(super) fn close(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Looks once. `gated` says whether the agent holds writes back.
+    pub(super) async fn look(&mut self, shared: &Shared, gated: bool) -> Result<ServerState, LookError> {
+        let commands = [
+            Command::new("INFO").args_from(["server", "memory", "persistence", "replication", "keyspace"]),
+            Command::new("CLUSTER").arg("INFO"),
+            Command::new("CLUSTER").arg("NODES"),
+        ];
+        let connection = self.open(shared).await?;
+        let mut replies = connection.pipeline(&commands).await?.into_iter();
+        let mut next = || replies.next().unwrap_or(Reply::Nil);
+        let info = Info::parse(&next().text("INFO")?)?;
+        if info.loading()? {
+            return Ok(ServerState::Loading);
+        }
+        let cluster = ClusterInfo::parse(&next().text("CLUSTER INFO")?)?;
+        let view = parse_view(&next().text("CLUSTER NODES")?, &cluster)?;
+        let running = Running {
+            version: info.version()?,
+            run_id: info.run_id()?.to_owned(),
+            replication: info.replication()?,
+            keys: info.keys()?,
+            used_memory: info.used_memory()?,
+            max_memory: info.max_memory()?,
+            started_empty: false,
+            synced_since_start: false,
+            writes_paused: gated,
+            view,
+        };
+        self.know_settings().await?;
+        Ok(ServerState::Running(Box::new(note(shared, running))))
+    }
+
+    /// Reads once what the agent itself changes later.
+    async fn know_settings(&mut self) -> Result<(), LookError> {
+        if self.node_timeout.is_some() && self.no_failover.is_some() {
+            return Ok(());
+        }
+        let Some(connection) = self.connection.as_mut() else { return Ok(()) };
+        let timeout = config(connection, "cluster-node-timeout").await?;
+        let no_failover = config(connection, "cluster-replica-no-failover").await?;
+        self.node_timeout = timeout.and_then(|text| text.parse().ok()).map(Millis);
+        self.no_failover = no_failover.map(|text| text == "yes");
+        Ok(())
+    }
+}
+
+/// `CONFIG GET` of one exact name; absent if the server does not know it.
+pub(super) async fn config(connection: &mut Connection, name: &str) -> Result<Option<String>, RespError> {
+    let reply = connection.demand(&Command::new("CONFIG").arg("GET").arg(name)).await?;
+    let pair = reply.into_array().unwrap_or_default();
+    Ok(pair.get(1).and_then(Reply::as_text).map(str::to_owned))
+}
+
+/// Writes down what must outlive this agent, and fills in what only the ledger knows.
+fn note(shared: &Shared, mut running: Running) -> Running {
+    let ledger = shared.state().ledger.clone();
+    let next = remember(&ledger, &running);
+    if next != ledger {
+        if let Err(error) = shared.change_ledger(|ledger| *ledger = next) {
+            tracing::error!(error = %whole(&error), "cannot write the ledger");
+        }
+    }
+    let state = shared.state();
+    running.started_empty = state.ledger.started_empty;
+    running.synced_since_start = state.ledger.synced_run.as_deref() == Some(running.run_id.as_str());
+    running
+}

@@ -1,0 +1,63 @@
+//! What every way of moving slots has in common: it moves what its job wants, shows how far it is, and ends with every
+//! slot either here or there.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redisnode_agent_core::duties::SendTo;
+use redisnode_proto::Millis;
+use redisnode_proto::job::Job;
+use tokio::sync::watch;
+
+use super::super::shared::Shared;
+
+/// One way of moving slots.
+pub(in crate::node) trait Driver {
+    /// Its name in Reports.
+    const NAME: &'static str;
+
+    /// Moves the wanted slots until none is left or the job is told to stop; open slots are finished in any case.
+    /// The error is a sentence: what happened and what to do.
+    fn run(task: Task) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// A job, as its driver sees it.
+#[derive(Clone)]
+pub(in crate::node) struct Task {
+    pub(in crate::node) shared: Arc<Shared>,
+    pub(in crate::node) wanted: watch::Receiver<Wanted>,
+    pub(in crate::node) shown: Shown,
+}
+
+/// What a job should move now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::node) struct Wanted {
+    pub(in crate::node) send: SendTo,
+    /// Nothing new is begun.
+    pub(in crate::node) stop: bool,
+}
+
+/// How far a job is, shared with the Report.
+#[derive(Clone)]
+pub(in crate::node) struct Shown {
+    job: Arc<Mutex<Job>>,
+    began: Millis,
+}
+
+impl Shown {
+    pub(super) fn new(job: Job, began: Millis) -> Self {
+        Self { job: Arc::new(Mutex::new(job)), began }
+    }
+
+    /// Notes progress.
+    pub(in crate::node) fn note(&self, change: impl FnOnce(&mut Job)) {
+        change(&mut self.job.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The job as it stands at `now`.
+    pub(super) fn at(&self, now: Millis) -> Job {
+        let mut job = self.job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        job.running_for = now.since(self.began);
+        job
+    }
+}

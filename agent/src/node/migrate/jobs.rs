@@ -1,0 +1,167 @@
+//! The moves that run: one per target, started, changed and stopped by what the core wants now.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redisnode_agent_core::duties::SendTo;
+use redisnode_proto::job::Job;
+use redisnode_proto::{Millis, NodeId, NodeName, Slot, SlotSet};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::super::shared::Shared;
+use super::super::tasks::Done;
+use super::classic::Classic;
+use super::driver::{Driver, Shown, Task, Wanted};
+
+/// A move that failed is tried again after so long, and shown meanwhile.
+const RETRY_AFTER: Millis = Millis(1000);
+
+/// All moves of one source.
+#[derive(Default)]
+pub(in crate::node) struct Jobs {
+    entries: Mutex<BTreeMap<NodeName, Entry>>,
+    running: watch::Sender<usize>,
+    /// Slots that are open towards somebody, by any job; replicas are told all of them together.
+    open: Mutex<BTreeMap<Slot, NodeId>>,
+    /// One notice at a time: an older set must not overtake a newer one.
+    pub(super) telling: tokio::sync::Mutex<()>,
+}
+
+struct Entry {
+    wanted: watch::Sender<Wanted>,
+    shown: Shown,
+    running: bool,
+    ended_at: Option<Millis>,
+}
+
+impl Jobs {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<NodeName, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what is missing, changes what has changed, stops what nobody wants any more.
+    pub(in crate::node) fn reconcile(&self, shared: &Arc<Shared>, sends: Vec<SendTo>, tasks: &mut JoinSet<Done>) {
+        let now = shared.now();
+        let mut entries = self.entries();
+        for (target, entry) in entries.iter().filter(|(_, entry)| entry.running) {
+            if !sends.iter().any(|send| send.target == *target) {
+                entry.wanted.send_if_modified(|wanted| !std::mem::replace(&mut wanted.stop, true));
+            }
+        }
+        for send in sends {
+            let target = send.target.clone();
+            let wanted = Wanted { send, stop: false };
+            match entries.get(&target) {
+                Some(entry) if entry.running => {
+                    entry.wanted.send_if_modified(|held| {
+                        let changed = *held != wanted;
+                        *held = wanted;
+                        changed
+                    });
+                }
+                Some(entry) if entry.ended_at.is_some_and(|at| now.since(at) < RETRY_AFTER) => {}
+                Some(_) | None => {
+                    entries.insert(target.clone(), start(shared, wanted, now, tasks));
+                }
+            }
+        }
+        self.count(&entries);
+    }
+
+    fn count(&self, entries: &BTreeMap<NodeName, Entry>) {
+        let running = entries.values().filter(|entry| entry.running).count();
+        self.running.send_if_modified(|held| std::mem::replace(held, running) != running);
+    }
+
+    /// No job begins anything new; each ends when its open slots are closed.
+    pub(in crate::node) fn stop_all(&self, reason: &str) {
+        for (target, entry) in self.entries().iter().filter(|(_, entry)| entry.running) {
+            if entry.wanted.send_if_modified(|wanted| !std::mem::replace(&mut wanted.stop, true)) {
+                tracing::info!(%target, reason, "move of slots stops");
+            }
+        }
+    }
+
+    /// Waits until no job runs; false if that took too long.
+    pub(in crate::node) async fn wait_until_idle(&self, within: Duration) -> bool {
+        let mut running = self.running.subscribe();
+        tokio::time::timeout(within, running.wait_for(|count| *count == 0)).await.is_ok()
+    }
+
+    /// A job has ended.
+    pub(in crate::node) fn ended(&self, shared: &Shared, target: &NodeName, result: Result<(), String>) {
+        let mut entries = self.entries();
+        match result {
+            Ok(()) => {
+                tracing::info!(%target, "move of slots is over");
+                entries.remove(target);
+            }
+            Err(reason) => {
+                tracing::warn!(%target, %reason, "move of slots stopped");
+                if let Some(entry) = entries.get_mut(target) {
+                    entry.running = false;
+                    entry.ended_at = Some(shared.now());
+                    entry.shown.note(|job| job.stalled = Some(reason));
+                }
+            }
+        }
+        self.count(&entries);
+    }
+
+    /// Drops jobs that failed a while ago and that nobody wants any more.
+    pub(in crate::node) fn forget_old(&self, now: Millis) {
+        self.entries()
+            .retain(|_, entry| entry.running || entry.ended_at.is_some_and(|at| now.since(at) < Millis(5000)));
+    }
+
+    /// Targets of the jobs that run.
+    pub(in crate::node) fn targets(&self) -> Vec<NodeName> {
+        self.entries().iter().filter(|(_, entry)| entry.running).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All jobs, for the Report.
+    pub(in crate::node) fn progress(&self, now: Millis) -> Vec<Job> {
+        self.entries().values().map(|entry| entry.shown.at(now)).collect()
+    }
+
+    /// Every slot that is open now, after adding and taking away.
+    pub(super) fn change_open(&self, target: &NodeId, add: &[Slot], take: &[Slot]) -> BTreeMap<Slot, NodeId> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in take {
+            open.remove(slot);
+        }
+        for slot in add {
+            open.insert(*slot, target.clone());
+        }
+        open.clone()
+    }
+}
+
+fn start(shared: &Arc<Shared>, wanted: Wanted, now: Millis, tasks: &mut JoinSet<Done>) -> Entry {
+    let target = wanted.send.target.clone();
+    tracing::info!(%target, slots = wanted.send.slots.len(), "move of slots begins");
+    let job = Job {
+        target: target.clone(),
+        driver: Classic::NAME.to_owned(),
+        remaining: wanted.send.slots.clone(),
+        slots_done: 0,
+        keys_done: 0,
+        keys_left: None,
+        bytes_done: 0,
+        running_for: Millis(0),
+        stalled: None,
+    };
+    let shown = Shown::new(job, now);
+    let (sender, receiver) = watch::channel(wanted);
+    let task = Task { shared: Arc::clone(shared), wanted: receiver, shown: shown.clone() };
+    tasks.spawn(async move { Done::Moved(target, Classic::run(task).await) });
+    Entry { wanted: sender, shown, running: true, ended_at: None }
+}
+
+/// The slots that a job still wants, without those it has begun.
+pub(super) fn still_wanted(wanted: &Wanted, begun: &SlotSet) -> SlotSet {
+    let all = if wanted.stop { &wanted.send.open } else { &wanted.send.slots };
+    all.difference(begun)
+}

@@ -1,0 +1,28 @@
+//! The agent of one node: observes its server, its launcher and its peers, lets the pure core decide, and acts.
+//!
+//! One loop ([`reconcile`]) owns the server. HTTP handlers ([`api`]) only leave word in [`shared`] state and wait for
+//! what the loop makes of it; slow work (calls, handoffs, moves of slots) runs beside the loop and reports back to it.
+
+mod acting;
+mod api;
+mod args;
+mod asks;
+mod configure;
+mod down;
+mod folder;
+mod handoff;
+mod imports;
+mod liveness;
+mod look;
+mod migrate;
+mod promote;
+mod reconcile;
+mod reporting;
+mod run;
+mod shared;
+mod starting;
+mod stop;
+mod tasks;
+
+pub use args::AgentArgs;
+pub use run::run;

@@ -1,0 +1,134 @@
+//! From the command line to a running agent: folder, lock, HTTP, launcher link, loop. The first signal drains, the
+//! second ends at once.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use redisnode_http::{Client, Guard, TokenFile, serve};
+use redisnode_proto::Ledger;
+use redisnode_proto::report::ServerState;
+use redisnode_proto::topology::{Product, ServerVersion};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::api::Api;
+use super::args::AgentArgs;
+use super::folder;
+use super::reconcile::Reconciler;
+use super::shared::{Shared, whole};
+use crate::launch_client::LaunchClient;
+use crate::lock::FolderLock;
+
+/// Runs the agent of one node until it is told to stop, or one of its parts ends by itself.
+pub async fn run(mut args: AgentArgs) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot use the folder {}", args.dir.display()))?;
+    args.dir = args.dir.canonicalize().with_context(|| format!("cannot use the folder {}", args.dir.display()))?;
+    let _lock = FolderLock::acquire(&args.dir.join("agent.lock"))?;
+    let listener = TcpListener::bind(args.listen()).await.with_context(|| {
+        format!("cannot listen on {}: end what uses this port, or choose another one", args.listen())
+    })?;
+    let token = TokenFile::new(&args.token_file);
+    let client = Client::new(Some(token.clone()));
+    let (launcher, link) = LaunchClient::new(&args.dir);
+    let (ledger, refusal) = match folder::open(&args.dir, &args.cluster, &args.member()) {
+        Ok(ledger) => (ledger, too_old(&args).await),
+        Err(error) => (Ledger::new(args.cluster.clone(), args.member()), Some(whole(&error))),
+    };
+    let life = SysRng.try_next_u64().context("the system gives no random numbers")?;
+    let shared = Shared::new(args, ledger, client, launcher, life);
+    let (stop, stopped) = watch::channel(false);
+    let api = Arc::new(Api(Arc::clone(&shared)));
+    let mut end = stopped.clone();
+    let http = serve(listener, Guard::Token(token), api, async move { drop(end.wait_for(|stop| *stop).await) });
+    let http = tokio::spawn(http);
+    let link = tokio::spawn(link.run());
+    let work = tokio::spawn(work(Arc::clone(&shared), refusal, stopped));
+    tracing::info!(node = %shared.me.name, address = %shared.args.listen(), "agent started");
+    supervise(stop, work, http, link).await
+}
+
+/// The loop, or, in a folder that is not this node's, only the word that it is so.
+async fn work(shared: Arc<Shared>, refusal: Option<String>, mut stopped: watch::Receiver<bool>) {
+    let Some(reason) = refusal else { return Reconciler::new(shared).run(stopped).await };
+    {
+        let mut state = shared.state();
+        state.ready = Err(reason.clone());
+        state.problem("Refused", reason.clone());
+        state.server = ServerState::Refused { reason };
+    }
+    let mut last = redisnode_proto::Millis(0);
+    super::reporting::publish(&shared, &mut last);
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
+/// Ends when the work has ended in order; anything else that ends is an error, by name.
+async fn supervise(
+    stop: watch::Sender<bool>,
+    mut work: tokio::task::JoinHandle<()>,
+    mut http: tokio::task::JoinHandle<()>,
+    mut link: tokio::task::JoinHandle<()>,
+) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("cannot listen to signals")?;
+    let mut int = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
+    let mut signals = 0;
+    loop {
+        tokio::select! {
+            _ = term.recv() => signals += 1,
+            _ = int.recv() => signals += 1,
+            ended = &mut work => {
+                ended.context("the agent's loop broke")?;
+                anyhow::ensure!(*stop.borrow(), "the agent's loop ended by itself");
+                return Ok(());
+            }
+            ended = &mut http, if !*stop.borrow() => {
+                ended.context("the agent's HTTP server broke")?;
+                anyhow::bail!("the agent's HTTP server ended by itself");
+            }
+            ended = &mut link => {
+                ended.context("the link to the launcher broke")?;
+                anyhow::bail!("the link to the launcher ended by itself");
+            }
+        }
+        anyhow::ensure!(signals < 3, "ended at once by a repeated signal; the server goes on without its agent");
+        stop.send_replace(signals > 0);
+    }
+}
+
+/// A server that is too old is refused before it is ever started.
+async fn too_old(args: &AgentArgs) -> Option<String> {
+    let program = args.server.display().to_string();
+    let output = match tokio::process::Command::new(&args.server).arg("--version").output().await {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => {
+            return Some(format!(
+                "the server's program {program} cannot be run ({error}): install it, or name another one"
+            ));
+        }
+    };
+    let version = parse_version(&output)?;
+    version.runs().err().map(|error| error.to_string())
+}
+
+/// `Redis server v=7.0.15 sha=…`, `Valkey server v=9.1.2 …`.
+fn parse_version(output: &str) -> Option<ServerVersion> {
+    let product = if output.starts_with("Valkey") { Product::Valkey } else { Product::Redis };
+    let number = output.split_ascii_whitespace().find_map(|word| word.strip_prefix("v="))?;
+    ServerVersion::parse(product, number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_version_line_of_both_products() {
+        let redis = parse_version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64").unwrap();
+        assert_eq!(redis.to_string(), "Redis 7.0.15");
+        let valkey = parse_version("Valkey server v=9.1.2 sha=0").unwrap();
+        assert_eq!(valkey.to_string(), "Valkey 9.1.2");
+        assert!(parse_version("Redis server v=6.2.16 x").unwrap().runs().is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! Starting the server, and holding its writes until the gate opens.
+
+use std::collections::BTreeMap;
+
+use redisnode_agent_core::config;
+use redisnode_agent_core::start::{Gate, GateSituation, Row, gate};
+use redisnode_proto::event::Severity;
+use redisnode_proto::report::ServerState;
+use redisnode_proto::{Millis, NodeId};
+
+use super::folder;
+use super::reconcile::Reconciler;
+use super::shared::whole;
+use crate::files::write_durably;
+use crate::resp::Command;
+
+/// Each pause lasts so long and is renewed well before its end: an agent that dies leaves no closed server behind.
+const PAUSE_MS: i64 = 1000;
+const RENEW_AFTER: Millis = Millis(300);
+
+/// Writes are held since a start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenGate {
+    started_at: Millis,
+    paused_at: Option<Millis>,
+}
+
+impl Reconciler {
+    /// Starts the server. Everything that must be on disk before is written first; any failure leaves it down, said.
+    pub(super) async fn start(&mut self, row: Row, gated: bool, aside: bool, lost: Option<String>) {
+        let now = self.shared.now();
+        if self.down.as_ref().and_then(|down| down.start_after).is_some_and(|after| now < after)
+            || self.shared.state().stopping
+        {
+            return;
+        }
+        if let Err(reason) = self.prepare(aside, lost.as_ref()) {
+            let mut state = self.shared.state();
+            state.problem("CannotStart", format!("{reason}; the server is not started until this works"));
+            state.ready = Err(reason.clone());
+            state.server = ServerState::Waiting { reason };
+            return;
+        }
+        self.shared.state().settle("CannotStart");
+        let argv = vec![self.shared.args.server.to_string_lossy().into_owned(), "server.conf".into()];
+        tracing::info!(?row, gated, "starting the server");
+        self.shared.state().server = ServerState::Starting;
+        if let Err(error) = self.shared.launcher.start(argv).await {
+            tracing::warn!(error = %whole(&error), "cannot order the start");
+            return;
+        }
+        if let Some(lost) = lost {
+            self.shared.state().event(Severity::Warning, "DataLost", lost);
+        }
+        self.started_at = Some(now);
+        self.gate = gated.then_some(OpenGate { started_at: now, paused_at: None });
+        self.applied = self.shared.layout().map(|layout| layout.settings);
+        self.await_start().await;
+    }
+
+    /// The launcher says what came of the order; until then the process would still look dead.
+    async fn await_start(&mut self) {
+        let mut launcher = self.shared.launcher.state();
+        let told = launcher.wait_for(|state| {
+            matches!(state, crate::launch_client::LauncherState::Present(status)
+                if status.server.is_live() || matches!(status.server, crate::launcher::ServerState::StartFailed { .. }))
+        });
+        if tokio::time::timeout(std::time::Duration::from_millis(500), told).await.is_err() {
+            tracing::debug!("the launcher has not shown the start yet");
+        }
+        self.down = None;
+    }
+
+    fn prepare(&mut self, aside: bool, lost: Option<&String>) -> Result<(), String> {
+        let dir = self.shared.args.dir.clone();
+        let settings = self.shared.layout().map(|layout| layout.settings);
+        let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
+        write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
+        folder::update_addresses(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
+        let stray = self.aside.take();
+        if aside || stray.is_some() {
+            let moved = folder::set_aside(&dir).map_err(|error| whole(&error))?;
+            let why =
+                stray.unwrap_or_else(|| "the primary has started empty and would have this copy overwritten".into());
+            let text = format!("the data was moved to {}: {why}", moved.display());
+            self.shared.state().event(Severity::Warning, "DataSetAside", text);
+        }
+        let disk = folder::look(&dir).map_err(|error| whole(&error))?;
+        let empty = !disk.has_data;
+        self.shared.state().disk = disk;
+        let written = self.shared.change_ledger(|ledger| {
+            ledger.clean_stop = None;
+            ledger.started_empty = empty;
+            if lost.is_some() {
+                ledger.data_lost = lost.cloned();
+            }
+        });
+        written.map_err(|error| whole(&error))
+    }
+
+    /// Addresses of peers whose agents have proved who they are.
+    fn proved_addresses(&self) -> BTreeMap<NodeId, (std::net::IpAddr, u16, u16)> {
+        let state = self.shared.state();
+        let heard = state.peers.values().filter_map(|peer| peer.heard_since(Millis(0)));
+        let known = heard.filter_map(|report| {
+            let running = report.server.running().map(|running| running.view.me.clone());
+            let id = running.or_else(|| report.disk.identity.as_ref().map(|identity| identity.id.clone()))?;
+            Some((id, (report.address.ip, report.address.port, report.address.bus_port)))
+        });
+        known.collect()
+    }
+
+    /// Pauses writes as soon as the server takes the command, and again before the pause ends.
+    pub(super) async fn hold_gate(&mut self) {
+        let now = self.shared.now();
+        let due = self.gate.is_some_and(|gate| gate.paused_at.is_none_or(|at| now.since(at) >= RENEW_AFTER));
+        if !due {
+            return;
+        }
+        let pause = Command::new("CLIENT").arg("PAUSE").number(PAUSE_MS).arg("WRITE");
+        let Ok(connection) = self.eye.open(&self.shared).await else { return };
+        match connection.demand(&pause).await {
+            Ok(_) => {
+                if let Some(gate) = &mut self.gate {
+                    gate.paused_at = Some(now);
+                }
+            }
+            Err(error) => tracing::debug!(error = %whole(&error), "cannot pause writes yet"),
+        }
+    }
+
+    /// Opens the gate if the core says so. True while it is closed.
+    pub(super) async fn try_gate(&mut self) -> bool {
+        let Some(open) = self.gate else { return false };
+        let confirmed = self.shared.state().layout_confirmed_at.is_some_and(|at| at >= open.started_at);
+        let decision = self.with_situation(|node| {
+            gate(&GateSituation { node, started_at: open.started_at, layout_confirmed: confirmed })
+        });
+        match decision {
+            Gate::Held { reason, ask } => {
+                self.decided(reason);
+                self.ask(ask);
+                true
+            }
+            Gate::Open => {
+                self.gate = None;
+                if let Ok(connection) = self.eye.open(&self.shared).await {
+                    if let Err(error) = connection.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {
+                        tracing::debug!(error = %whole(&error), "the pause ends by itself within a second");
+                    }
+                }
+                if let ServerState::Running(running) = &mut self.shared.state().server {
+                    running.writes_paused = false;
+                }
+                false
+            }
+        }
+    }
+}
