@@ -1,5 +1,6 @@
 //! Watchers beside a running test: how often each slot moves, and how long each server is silent.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::view::{SLOTS, View, view};
+use crate::view::{SLOTS, view};
 
 /// Counts, by looking several times a second, how often each slot goes from one shard to another. A change of primary
 /// inside a shard is no move.
@@ -18,20 +19,17 @@ pub struct SlotWatch {
 }
 
 impl SlotWatch {
-    /// Watches through the first of `ports` that answers.
+    /// Watches the servers on `ports`, those that are up.
     pub fn start(ports: Vec<u16>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut moves = vec![0; SLOTS];
-            let mut before: Option<View> = None;
+            let mut before = Claims::seen_on(&ports);
             while !told.load(Ordering::Relaxed) {
-                let now = ports.iter().find_map(|port| view(*port).ok());
-                if let (Some(before), Some(now)) = (&before, &now) {
-                    count(before, now, &mut moves);
-                }
-                before = now.or(before);
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(200));
+                let now = Claims::seen_on(&ports);
+                before = before.count_moves(now, &mut moves);
             }
             moves
         });
@@ -53,15 +51,44 @@ impl Drop for SlotWatch {
     }
 }
 
-fn count(before: &View, now: &View, moves: &mut [u32]) {
-    let (old, new) = (before.owner_of_slots(), now.owner_of_slots());
-    for (slot, times) in moves.iter_mut().enumerate() {
-        let (Some(old), Some(new)) = (old[slot], new[slot]) else { continue };
-        let (old, new) = (&before.nodes[old], &now.nodes[new]);
-        let same_shard = old.id == new.id
-            || before.nodes.iter().any(|node| node.id == new.id && node.primary.as_ref() == Some(&old.id))
-            || now.nodes.iter().any(|node| node.id == old.id && node.primary.as_ref() == Some(&new.id));
-        *times += u32::from(!same_shard);
+/// What each server says of itself alone: others may know it late.
+#[derive(Debug)]
+struct Claims {
+    owner: Vec<Option<(u64, String)>>,
+    primary_of: BTreeMap<String, String>,
+}
+
+impl Claims {
+    fn seen_on(ports: &[u16]) -> Self {
+        let mut claims = Self { owner: vec![None; SLOTS], primary_of: BTreeMap::new() };
+        for view in ports.iter().filter_map(|port| view(*port).ok()) {
+            let Some(node) = view.nodes.iter().find(|node| node.id == view.myself) else { continue };
+            if let Some(primary) = &node.primary {
+                claims.primary_of.insert(node.id.clone(), primary.clone());
+            }
+            for slot in &node.slots {
+                let claim = Some((node.epoch, node.id.clone()));
+                let owner = &mut claims.owner[usize::from(*slot)];
+                *owner = claim.max(owner.take());
+            }
+        }
+        claims
+    }
+
+    /// Counts the slots that went to another shard; a slot that nobody claims now is as before.
+    fn count_moves(self, mut now: Self, moves: &mut [u32]) -> Self {
+        for (slot, times) in moves.iter_mut().enumerate() {
+            match (&self.owner[slot], &now.owner[slot]) {
+                (Some((_, old)), Some((_, new))) => {
+                    let follows = |claims: &Self, replica, primary| claims.primary_of.get(replica) == Some(primary);
+                    let same_shard = old == new || follows(&self, new, old) || follows(&now, old, new);
+                    *times += u32::from(!same_shard);
+                }
+                (old, None) => now.owner[slot].clone_from(old),
+                (None, Some(_)) => {}
+            }
+        }
+        now
     }
 }
 

@@ -107,7 +107,7 @@ impl Log {
         for (id, at) in &self.delivered {
             match (self.settled.get(id), pending.contains(id)) {
                 (Some(at), true) => {
-                    faults.push((Fault::Lost, Some(*at), format!("{id} was settled and is pending again")))
+                    faults.push((Fault::Lost, Some(*at), format!("{id} was settled and is pending again")));
                 }
                 (None, false) if !self.maybe_settled.contains(id) => {
                     faults.push((Fault::Lost, Some(*at), format!("{id} was delivered and is not pending")));

@@ -1,0 +1,69 @@
+//! The file that a test gives to the coordinator.
+
+use std::fmt::Write as _;
+
+/// What the file asks for.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// `metadata.name`.
+    pub name: String,
+    /// `numberOfMaster`.
+    pub primaries: usize,
+    /// `replicationFactor`.
+    pub replicas: usize,
+    /// `nodeTimeout` in seconds.
+    pub node_timeout: u32,
+    /// Whether there is `storage`.
+    pub storage: bool,
+    /// `redisConfig`.
+    pub config: Vec<(String, String)>,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            name: "test".to_owned(),
+            primaries: 3,
+            replicas: 1,
+            node_timeout: 15,
+            storage: false,
+            config: Vec::new(),
+        }
+    }
+}
+
+impl Spec {
+    /// So many primaries with so many replicas each.
+    pub fn of(primaries: usize, replicas: usize) -> Self {
+        Self { primaries, replicas, ..Self::default() }
+    }
+
+    /// With data on disk.
+    pub fn stored(self) -> Self {
+        Self { storage: true, ..self }
+    }
+
+    /// How many nodes it asks for.
+    pub fn nodes(&self) -> usize {
+        self.primaries * (1 + self.replicas)
+    }
+
+    /// The file.
+    pub fn yaml(&self) -> String {
+        let mut yaml = format!(
+            "apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nmetadata:\n  name: {}\nspec:\n  numberOfMaster: {}\n  \
+             replicationFactor: {}\n  nodeTimeout: {}s\n",
+            self.name, self.primaries, self.replicas, self.node_timeout
+        );
+        if self.storage {
+            yaml.push_str("  storage: {}\n");
+        }
+        if !self.config.is_empty() {
+            yaml.push_str("  redisConfig:\n");
+        }
+        for (directive, value) in &self.config {
+            writeln!(yaml, "    {directive}: {value:?}").expect("a string grows");
+        }
+        yaml
+    }
+}

@@ -1,0 +1,14 @@
+//! The product on real servers, seen from outside. One file per theme; each case runs on a fixed sample of servers, or
+//! with `REDISNODE_MATRIX=N` on every server, N times.
+//!
+//! The binaries are found by REDISNODE_BIN: `make test` and `make test-e2e` set it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod create;
+mod folders;
+mod handoff;
+mod restart;
+mod run;
+mod scale;
+mod takeover;
+mod wrong_input;

@@ -1,0 +1,110 @@
+//! The product's own processes die. The data path must not notice, and the next ones go on.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use redisnode_tests::cluster::{LocalCluster, Spec, Which};
+use redisnode_tests::gap::GapProbe;
+use redisnode_tests::servers::Server;
+use redisnode_tests::view;
+use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::workload::Options;
+
+use crate::run::{cases, load, missing, put, wait_replica};
+
+cases! {
+    of_an_agent_the_server_does_not_notice: "system", "valkey-9.1";
+    of_the_coordinator_in_a_scale_out: "system", "redis-8.6";
+    of_everything_with_storage: "system", "valkey-9.1";
+    of_everything_without_storage: "system";
+}
+
+fn of_an_agent_the_server_does_not_notice(server: &Server) {
+    let cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let mut load = load(&cluster, Options::default());
+    let member = cluster.a_primary();
+    let before = cluster.pid(&member, Which::Server).expect("the server lives");
+    let killed = cluster.kill(&member, &[Which::Agent], Signal::SIGKILL)[0];
+    wait_until(Duration::from_secs(15), "another agent comes", || {
+        let agent = cluster.pid(&member, Which::Agent).ok_or("none")?;
+        check(agent != killed, || "the old one".to_owned())
+    });
+    wait_until(Duration::from_secs(15), "the cluster is as before", || cluster.settled());
+    assert_eq!(cluster.pid(&member, Which::Server), Some(before), "the same server runs on");
+    load.stop().assert_no_errors();
+    load.audit(&cluster.ports()).assert_clean();
+
+    let probe = GapProbe::start(&cluster.agreed().unwrap());
+    let writes = |more| {
+        let so_far = probe.acknowledged(member.port);
+        wait_until(Duration::from_secs(30), "writes", || {
+            check(probe.acknowledged(member.port) >= so_far + more, String::new)
+        });
+    };
+    writes(200);
+    cluster.kill(&member, &[Which::Server], Signal::SIGKILL);
+    writes(200);
+    let gap = probe.stop().into_iter().find(|gap| gap.port == member.port).unwrap();
+    assert!(gap.longest < Duration::from_secs(1), "the new agent has its certificate duties: {gap:?}");
+    wait_replica(&cluster, &member, Duration::from_secs(30));
+}
+
+/// The term of the Layout in force, as the status shows it.
+fn term(cluster: &LocalCluster) -> Result<u64, String> {
+    let status = cluster.status()?;
+    let generation = &status["status"]["layoutGeneration"];
+    let text = generation.as_str().and_then(|text| text.split(['.', '-', '/', ':']).next()?.parse().ok());
+    generation["term"].as_u64().or(text).ok_or_else(|| format!("no term in {generation}"))
+}
+
+fn of_the_coordinator_in_a_scale_out(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let mut load = load(&cluster, Options { keys: 20_000, ..Options::default() });
+    let first = wait_until(Duration::from_secs(5), "a term", || term(&cluster));
+    cluster.edit(|spec| spec.primaries = 5);
+    wait_until(Duration::from_secs(30), "slots begin to move", || {
+        let view = view::view(cluster.first_port())?;
+        check(view.owners().len() > 3, || "three owners".to_owned())
+    });
+    cluster.kill_coordinator();
+    let before = load.acknowledged();
+    wait_until(Duration::from_secs(20), "writes go on without a coordinator", || {
+        check(load.acknowledged() > before + 1_000, || format!("{}", load.acknowledged()))
+    });
+    cluster.start_coordinator();
+    cluster.wait_settled(Duration::from_secs(90));
+    let second = wait_until(Duration::from_secs(5), "a term", || term(&cluster));
+    assert!(second > first, "each life has a term of its own: {first}, then {second}");
+    load.stop().assert_no_errors();
+    load.audit(&cluster.ports()).assert_clean();
+}
+
+fn of_everything_with_storage(server: &Server) {
+    let spec = Spec { config: vec![("appendfsync".to_owned(), "always".to_owned())], ..Spec::of(3, 1).stored() };
+    let mut cluster = LocalCluster::start(server, spec);
+    let keys = put(&cluster.ports(), "stored-", 300);
+    let before = cluster.wait_settled(Duration::from_secs(10));
+    cluster.kill_everything();
+    cluster.start_coordinator();
+    cluster.wait_healthy_line(Duration::from_mins(1));
+    let after = cluster.wait_settled(Duration::from_secs(30));
+    assert_eq!(missing(&cluster.ports(), &keys), Vec::<String>::new());
+    let primaries = |view: &view::View| {
+        let mut ports: Vec<u16> = view.owners().iter().map(|node| node.port).collect();
+        ports.sort_unstable();
+        ports
+    };
+    assert_eq!(primaries(&before), primaries(&after), "roles are as before");
+}
+
+fn of_everything_without_storage(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let keys = put(&cluster.ports(), "memory-", 50);
+    cluster.kill_everything();
+    cluster.start_coordinator();
+    cluster.wait_healthy_line(Duration::from_mins(1));
+    cluster.wait_settled(Duration::from_secs(30));
+    assert_eq!(missing(&cluster.ports(), &keys).len(), keys.len());
+    let status = cluster.status_text();
+    assert!(status.to_lowercase().contains("empty"), "it says why it is empty: {status}");
+}

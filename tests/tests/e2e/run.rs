@@ -1,0 +1,125 @@
+//! Which case runs on which servers, and what several themes ask.
+
+use std::time::Duration;
+
+use redisnode_tests::cluster::{LocalCluster, Member, Which};
+use redisnode_tests::servers::{self, Server};
+use redisnode_tests::turn::Turn;
+use redisnode_tests::view::{self, View};
+use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::workload::{Options, Workload};
+
+/// Makes one test per family of a case: `name: families of the sample;`. With `alone`, nothing runs beside it, since it
+/// measures time.
+macro_rules! cases {
+    ($($name:ident $($alone:ident)? : $($sample:literal),*;)*) => { $(
+        mod $name {
+            const SAMPLE: &[&str] = &[$($sample),*];
+            const ALONE: bool = !stringify!($($alone)?).is_empty();
+
+            #[test]
+            fn system() {
+                crate::run::run(super::$name, "system", SAMPLE, ALONE);
+            }
+
+            #[test]
+            fn redis_8_0() {
+                crate::run::run(super::$name, "redis-8.0", SAMPLE, ALONE);
+            }
+
+            #[test]
+            fn redis_8_6() {
+                crate::run::run(super::$name, "redis-8.6", SAMPLE, ALONE);
+            }
+
+            #[test]
+            fn valkey_8_1() {
+                crate::run::run(super::$name, "valkey-8.1", SAMPLE, ALONE);
+            }
+
+            #[test]
+            fn valkey_9_1() {
+                crate::run::run(super::$name, "valkey-9.1", SAMPLE, ALONE);
+            }
+        }
+    )* };
+}
+pub(crate) use cases;
+
+/// Runs a case on one family, if the sample or the matrix says so.
+pub(crate) fn run(case: fn(&Server), family: &str, sample: &[&str], alone: bool) {
+    let repeats = match matrix() {
+        Some(repeats) => repeats,
+        None if sample.contains(&family) => 1,
+        None => {
+            println!("not in the sample (REDISNODE_MATRIX=1 runs everything)");
+            return;
+        }
+    };
+    let server = if family == "system" { Some(servers::system()) } else { servers::family(family) };
+    let Some(server) = server else { return };
+    for repeat in 1..=repeats {
+        println!("{} ({repeat} of {repeats})", server.version);
+        let _turn = if alone { Turn::alone() } else { Turn::take() };
+        case(&server);
+    }
+}
+
+/// How often everything runs, if the whole matrix is wanted.
+pub(crate) fn matrix() -> Option<u32> {
+    std::env::var("REDISNODE_MATRIX").ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0)
+}
+
+/// A client that writes to all shards, after its first thousand acknowledged writes.
+pub(crate) fn load(cluster: &LocalCluster, options: Options) -> Workload {
+    let load = Workload::start(&cluster.ports(), options);
+    wait_until(Duration::from_secs(20), "the client writes", || {
+        check(load.acknowledged() >= 1_000, || format!("{} writes", load.acknowledged()))
+    });
+    load
+}
+
+/// Waits until the node on a port is a replica in sync, and says of which node.
+pub(crate) fn wait_replica(cluster: &LocalCluster, member: &Member, within: Duration) -> View {
+    wait_until(within, "the old primary comes back as a replica in sync", || {
+        let view = cluster.agreed()?;
+        let node = view.on_port(member.port).ok_or("its server is not in the cluster")?;
+        check(!node.is_primary, || "it is a primary".to_owned())?;
+        Ok(view)
+    })
+}
+
+/// Waits until every member has its three processes.
+pub(crate) fn wait_processes(cluster: &LocalCluster, within: Duration) {
+    wait_until(within, "every member has agent, launcher and server", || {
+        for member in cluster.members() {
+            for which in [Which::Agent, Which::Launcher, Which::Server] {
+                cluster.pid(&member, which).ok_or_else(|| format!("{} has no {which:?}", member.name))?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Writes `count` keys that start with `prefix`, through a cluster client of its own, and says their names.
+pub(crate) fn put(ports: &[u16], prefix: &str, count: usize) -> Vec<String> {
+    let view = ports.iter().find_map(|port| view::view(*port).ok()).expect("a node answers");
+    let owners = view.owner_of_slots();
+    let keys: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    for key in &keys {
+        let owner = owners[usize::from(view::slot_of(key.as_bytes()))].expect("every slot has an owner");
+        view::call(view.nodes[owner].port, &["SET", key, key]).unwrap();
+    }
+    keys
+}
+
+/// The keys of `keys` that the cluster does not have any more, as it is now.
+pub(crate) fn missing(ports: &[u16], keys: &[String]) -> Vec<String> {
+    let view = ports.iter().find_map(|port| view::view(*port).ok()).expect("a node answers");
+    let owners = view.owner_of_slots();
+    let has = |key: &String| {
+        let owner = owners[usize::from(view::slot_of(key.as_bytes()))].expect("every slot has an owner");
+        view::text(view.nodes[owner].port, &["GET", key]).is_ok_and(|value| value == *key)
+    };
+    keys.iter().filter(|key| !has(key)).cloned().collect()
+}

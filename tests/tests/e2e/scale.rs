@@ -1,0 +1,69 @@
+//! More and fewer primaries and replicas while a client writes all the time.
+
+use std::time::{Duration, Instant};
+
+use redisnode_tests::cluster::{LocalCluster, Spec};
+use redisnode_tests::servers::Server;
+use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::watch::{SlotWatch, StallWatch};
+use redisnode_tests::workload::Options;
+
+use crate::run::{cases, load, matrix};
+
+cases! {
+    up_and_down_under_load alone: "system", "redis-8.6", "valkey-9.1";
+    a_changed_mind alone: "system", "valkey-9.1";
+}
+
+/// One step, with slots to move and replicas to sync.
+const STEP: Duration = Duration::from_secs(90);
+
+/// The whole promise on the installed server and in the matrix; elsewhere with fewer keys, for time.
+fn options(server: &Server) -> Options {
+    if server.family == "system" || matrix().is_some() {
+        Options::full()
+    } else {
+        Options { keys: 20_000, big_hash_fields: 50_000, ..Options::full() }
+    }
+}
+
+fn up_and_down_under_load(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let mut load = load(&cluster, options(server));
+    let all: Vec<u16> = (cluster.first_port()..cluster.first_port() + 16).collect();
+    let stalls = StallWatch::start(all.clone());
+    let steps: [(usize, usize); 6] = [(5, 1), (2, 1), (3, 1), (3, 2), (3, 0), (3, 1)];
+    for (primaries, replicas) in steps {
+        let slots = SlotWatch::start(all.clone());
+        cluster.edit(|spec| (spec.primaries, spec.replicas) = (primaries, replicas));
+        cluster.wait_settled(STEP);
+        let (moved, most) = slots.stop();
+        assert!(most <= 1, "to {primaries}×{replicas}: {moved} slots moved, one of them {most} times");
+    }
+    let (silence, port) = stalls.stop();
+    let quarter = Duration::from_secs(u64::from(cluster.spec.node_timeout)) / 4;
+    assert!(silence <= quarter, "the server on {port} was silent for {silence:?}, at most {quarter:?}");
+    let stats = load.stop();
+    println!("{stats}");
+    stats.assert_no_errors();
+    load.audit(&cluster.ports()).assert_clean();
+    cluster.verify().unwrap();
+}
+
+fn a_changed_mind(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let mut load = load(&cluster, Options { keys: 20_000, ..Options::default() });
+    cluster.edit(|spec| spec.primaries = 6);
+    // The span between two edits of a person, not a wait for a state.
+    std::thread::sleep(Duration::from_secs(1));
+    let changed = Instant::now();
+    cluster.edit(|spec| spec.primaries = 2);
+    wait_until(STEP, "the new wish is met", || {
+        let view = cluster.settled()?;
+        check(view.owners().len() == 2, || "more than two own slots".to_owned())
+    });
+    println!("two primaries {:?} after the second edit", changed.elapsed());
+    let stats = load.stop();
+    stats.assert_no_errors();
+    load.audit(&cluster.ports()).assert_clean();
+}
