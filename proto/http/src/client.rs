@@ -43,15 +43,16 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("token", &self.inner.token).finish_non_exhaustive()
+    }
+}
+
 impl Client {
     /// A client that shows `token`, if there is one, with each request.
     pub fn new(token: Option<TokenFile>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                token,
-                pool: Pool::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { token, pool: Pool::default() }) }
     }
 
     /// GET, read as `T`.
@@ -61,9 +62,7 @@ impl Client {
         path: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let answer = self
-            .call(address, Method::GET, path, Bytes::new(), deadline)
-            .await?;
+        let answer = self.call(address, Method::GET, path, Bytes::new(), deadline).await?;
         answer.json(address)
     }
 
@@ -75,15 +74,7 @@ impl Client {
         body: &B,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let answer = self
-            .call(
-                address,
-                Method::PUT,
-                path,
-                written(address, body)?,
-                deadline,
-            )
-            .await?;
+        let answer = self.call(address, Method::PUT, path, written(address, body)?, deadline).await?;
         answer.json(address)
     }
 
@@ -95,15 +86,7 @@ impl Client {
         body: &B,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let answer = self
-            .call(
-                address,
-                Method::POST,
-                path,
-                written(address, body)?,
-                deadline,
-            )
-            .await?;
+        let answer = self.call(address, Method::POST, path, written(address, body)?, deadline).await?;
         answer.json(address)
     }
 
@@ -117,23 +100,15 @@ impl Client {
         deadline: Duration,
     ) -> Result<Answer, CallError> {
         let whole = self.with_either_token(address, &method, path, &body);
-        let answer =
-            tokio::time::timeout(deadline, whole)
-                .await
-                .map_err(|_| CallError::TimedOut {
-                    address,
-                    after: deadline,
-                })??;
+        let answer = tokio::time::timeout(deadline, whole)
+            .await
+            .map_err(|_| CallError::TimedOut { address, after: deadline })??;
         if answer.status.is_success() {
             return Ok(answer);
         }
         let sentence = answer.body.get(..SENTENCE_LIMIT).unwrap_or(&answer.body);
         let message = String::from_utf8_lossy(sentence).trim().to_owned();
-        Err(CallError::Status {
-            address,
-            code: answer.status,
-            message,
-        })
+        Err(CallError::Status { address, code: answer.status, message })
     }
 
     /// A new token reaches the nodes at different times: who refuses ours may still know only the one before.
@@ -147,9 +122,7 @@ impl Client {
         let Some(file) = &self.inner.token else {
             return self.send(address, method, path, body, None).await;
         };
-        let answer = self
-            .send(address, method, path, body, Some(&file.current()?))
-            .await?;
+        let answer = self.send(address, method, path, body, Some(&file.current()?)).await?;
         match file.previous() {
             Some(token) if answer.status == StatusCode::UNAUTHORIZED => {
                 self.send(address, method, path, body, Some(&token)).await
@@ -171,17 +144,12 @@ impl Client {
         let request = || request(address, method, path, body, token);
         if let Some(link) = self.inner.pool.take(address) {
             match self.exchange(address, link, request()?).await {
-                Err(LinkError::Ended { never_sent, .. }) if never_sent || method == Method::GET => {
-                }
+                Err(LinkError::Ended { never_sent, .. }) if never_sent || method == Method::GET => {}
                 other => return other.map_err(|error| error.at(address)),
             }
         }
-        let link = Link::connect(address)
-            .await
-            .map_err(|source| CallError::Connect { address, source })?;
-        self.exchange(address, link, request()?)
-            .await
-            .map_err(|error| error.at(address))
+        let link = Link::connect(address).await.map_err(|source| CallError::Connect { address, source })?;
+        self.exchange(address, link, request()?).await.map_err(|error| error.at(address))
     }
 
     async fn exchange(
@@ -199,20 +167,14 @@ impl Client {
 impl Answer {
     /// The body as `T`.
     pub fn json<T: DeserializeOwned>(&self, address: SocketAddr) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body).map_err(|error| CallError::BadBody {
-            address,
-            why: error.to_string(),
-        })
+        serde_json::from_slice(&self.body).map_err(|error| CallError::BadBody { address, why: error.to_string() })
     }
 }
 
 impl LinkError {
     fn at(self, address: SocketAddr) -> CallError {
         match self {
-            Self::Ended { cause, .. } => CallError::Broken {
-                address,
-                source: cause,
-            },
+            Self::Ended { cause, .. } => CallError::Broken { address, source: cause },
             Self::BadBody(why) => CallError::BadBody { address, why },
         }
     }
@@ -225,27 +187,20 @@ fn request(
     body: &Bytes,
     token: Option<&str>,
 ) -> Result<hyper::Request<Full<Bytes>>, CallError> {
-    let mut builder = hyper::Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, address.to_string());
+    let mut builder = hyper::Request::builder().method(method).uri(path).header(HOST, address.to_string());
     if let Some(token) = token {
         builder = builder.header(TOKEN_HEADER, token);
     }
     if !body.is_empty() {
         builder = builder.header(CONTENT_TYPE, "application/json");
     }
-    let wrong = |error: hyper::http::Error| CallError::BadBody {
-        address,
-        why: format!("the request is wrong: {error}"),
-    };
+    let wrong =
+        |error: hyper::http::Error| CallError::BadBody { address, why: format!("the request is wrong: {error}") };
     builder.body(Full::new(body.clone())).map_err(wrong)
 }
 
 fn written<B: Serialize>(address: SocketAddr, body: &B) -> Result<Bytes, CallError> {
-    let wrong = |error: serde_json::Error| CallError::BadBody {
-        address,
-        why: format!("the request is wrong: {error}"),
-    };
+    let wrong =
+        |error: serde_json::Error| CallError::BadBody { address, why: format!("the request is wrong: {error}") };
     serde_json::to_vec(body).map(Bytes::from).map_err(wrong)
 }

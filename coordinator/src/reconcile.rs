@@ -1,0 +1,213 @@
+//! The loop: observe, plan, publish, carry out, report. Every choice is the planner's.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use redisnode_http::Client;
+use redisnode_planner::{Declined, Intent, MachineMember, Plan, Why, World, plan};
+use redisnode_proto::event::Problem;
+use redisnode_proto::spec::RedisCluster;
+use redisnode_proto::{ClusterId, Generation, Millis};
+use tokio::sync::watch;
+
+use crate::agents::Agents;
+use crate::amend::{amend, merge_events};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::founding;
+use crate::journal::Journal;
+use crate::machine::Machine;
+use crate::publish::Publisher;
+use crate::restarts::Restarts;
+use crate::source::Source;
+use crate::term::Term;
+
+/// Decides anew at least that often: silence raises no event.
+const AT_LEAST_EVERY: Duration = Duration::from_millis(250);
+/// What happens within this is decided together.
+const TOGETHER: Duration = Duration::from_millis(5);
+
+/// What the coordinator shows of its cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The resource with its status; absent before the first decision.
+    pub resource: Option<RedisCluster>,
+    /// Everything wanted and not done now.
+    pub declined: Vec<Declined>,
+    /// What is done now and will be done next.
+    pub next: Vec<Intent>,
+    /// The newest Layout of this life.
+    pub published: Option<Generation>,
+    /// When the last decision was made.
+    pub decided_at: Millis,
+}
+
+/// The coordinator of one cluster.
+#[derive(Debug)]
+pub struct Coordinator<S, M> {
+    /// Where specs come from.
+    pub source: S,
+    /// What runs members.
+    pub machine: M,
+    cluster: ClusterId,
+    clock: Clock,
+    term: Term,
+    agents: Agents,
+    publisher: Publisher,
+    restarts: Restarts,
+    journal: Journal,
+    /// Why nothing can be published although it should be.
+    stuck: Option<String>,
+    overtaken_by: Vec<u64>,
+    shown: watch::Sender<Shown>,
+}
+
+impl<S: Source, M: Machine> Coordinator<S, M> {
+    /// The coordinator of the cluster `cluster`, which calls agents through `client`.
+    pub fn new(source: S, machine: M, cluster: ClusterId, client: &Client, clock: Clock, term: Term) -> Self {
+        Self {
+            source,
+            machine,
+            clock,
+            term,
+            agents: Agents::new(client.clone(), clock, cluster.clone()),
+            publisher: Publisher::new(client.clone(), clock),
+            restarts: Restarts::new(client.clone(), clock),
+            cluster,
+            journal: Journal::default(),
+            stuck: None,
+            overtaken_by: Vec::new(),
+            shown: watch::Sender::default(),
+        }
+    }
+
+    /// What is shown, from now on.
+    pub fn shown(&self) -> watch::Receiver<Shown> {
+        self.shown.subscribe()
+    }
+
+    /// Works until it cannot.
+    pub async fn run(&mut self) -> Result<Infallible, Failure> {
+        loop {
+            let members = self.observe();
+            let plan = self.decide(&members);
+            self.publish(&plan, &members);
+            self.carry_out(&plan, &members).await;
+            self.report(plan, &members)?;
+            self.something_happens().await;
+        }
+    }
+
+    fn observe(&mut self) -> Vec<MachineMember> {
+        let members = self.machine.members();
+        self.agents.watch(&members);
+        self.agents.catch_up();
+        let overtaken = self.publisher.take_overtaken();
+        if !overtaken.is_empty() {
+            self.overtaken_by.extend(overtaken);
+            self.term.give_up();
+        }
+        members
+    }
+
+    /// The plan under this life's term. A Layout of it may be published: the term is written down first.
+    fn decide(&mut self, members: &[MachineMember]) -> Plan {
+        let mut plan = self.plan(members);
+        if self.term.is_taken() && plan.declined.iter().any(|declined| declined.why == Why::TermOvertaken) {
+            self.term.give_up();
+            plan = self.plan(members);
+        }
+        self.stuck = None;
+        if let Some(layout) = &plan.layout
+            && !self.term.is_taken()
+            && let Err(error) = self.term.take(layout.generation.term)
+        {
+            self.stuck = Some(format!("no Layout can be published: {}", String::from(error)));
+            plan.layout = None;
+        }
+        plan
+    }
+
+    fn plan(&self, members: &[MachineMember]) -> Plan {
+        let wanted = self.source.wanted();
+        plan(&World {
+            now: self.clock.now(),
+            name: &wanted.resource.metadata.name,
+            cluster: &self.cluster,
+            spec: &wanted.resource.spec,
+            spec_generation: Some(wanted.generation),
+            term: self.term.now_or_next(self.terms_read()),
+            published: self.publisher.published(),
+            machine: members,
+            heard: self.agents.heard(),
+        })
+    }
+
+    fn terms_read(&self) -> impl Iterator<Item = u64> {
+        let layouts = self.agents.heard().values().filter_map(|heard| heard.report.ledger.layout.as_ref());
+        layouts.map(|layout| layout.generation.term).chain(self.overtaken_by.iter().copied())
+    }
+
+    fn publish(&mut self, plan: &Plan, members: &[MachineMember]) {
+        if let Some(layout) = &plan.layout {
+            self.publisher.publish(layout.clone());
+            plan.events.iter().cloned().for_each(|event| self.journal.add(event));
+        }
+        self.publisher.deliver(members, self.agents.heard());
+    }
+
+    async fn carry_out(&mut self, plan: &Plan, members: &[MachineMember]) {
+        for name in &plan.remove {
+            self.machine.remove(name).await;
+        }
+        self.machine.ensure(plan.members_wanted).await;
+        let restarts = members.iter().filter(|m| plan.restart.contains(&m.member.name));
+        restarts.for_each(|m| self.restarts.ask(&m.member.name, m.address.agent()));
+    }
+
+    /// Shows what is; fails when a first creation cannot succeed.
+    fn report(&mut self, plan: Plan, members: &[MachineMember]) -> Result<(), Failure> {
+        let problems = self.problems();
+        if let Some(why) = founding::failed(members, plan.members_wanted, self.agents.heard(), &problems) {
+            return Err(Failure::Runtime(format!("the cluster cannot be created: {why}")));
+        }
+        let wanted = self.source.wanted();
+        let mut status = plan.status;
+        amend(&mut status, wanted.invalid_edit.as_deref(), &problems);
+        merge_events(&mut status, self.journal.events());
+        let mut resource = wanted.resource.clone();
+        resource.metadata.generation = Some(wanted.generation);
+        resource.status = Some(status);
+        self.shown.send_replace(Shown {
+            resource: Some(resource),
+            declined: plan.declined,
+            next: plan.next,
+            published: self.publisher.published().map(|layout| layout.generation),
+            decided_at: self.clock.now(),
+        });
+        Ok(())
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let refusals = self.publisher.refusals().iter();
+        let refusals =
+            refusals.map(|(name, why)| Problem::new("LayoutRefused", format!("{name} refuses the Layout: {why}")));
+        let stuck = self.stuck.iter().map(|why| Problem::new("TermNotWritten", why.clone()));
+        self.machine.problems().into_iter().chain(refusals).chain(stuck).collect()
+    }
+
+    async fn something_happens(&mut self) {
+        let wait = async {
+            tokio::select! {
+                () = self.source.changed() => {}
+                () = self.machine.changed() => {}
+                () = self.agents.changed() => {}
+                () = self.publisher.changed() => {}
+                () = self.restarts.changed() => {}
+            }
+        };
+        if tokio::time::timeout(AT_LEAST_EVERY, wait).await.is_ok() {
+            tokio::time::sleep(TOGETHER).await;
+        }
+    }
+}
