@@ -13,6 +13,7 @@ pub mod ports;
 pub mod procs;
 pub mod raw;
 pub mod servers;
+pub mod sim;
 pub mod turn;
 pub mod view;
 pub mod wait;

@@ -1,0 +1,69 @@
+//! What the rules of safety are worth: each mutation takes one rule away, at the seam between the pure cores and this
+//! simulator's shell, never in the product. A history with one of them must break an invariant.
+
+use redisnode_agent_core::migration::{Attempt, CloseStep, Closing, must_replace, next_step};
+use redisnode_agent_core::{Row, StartAct, StartVerdict};
+use redisnode_proto::generation::next_term;
+use redisnode_proto::message::LayoutAnswer;
+use redisnode_proto::{Layout, Ledger, NodeId};
+
+/// A rule that is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// This row of the start check simply starts the server, with its data, writes flowing at once.
+    StartsAnyway(Row),
+    /// A node without identity does not certify the death of its former life.
+    NoFormerLife,
+    /// A founding Layout is obeyed by a node that is past founding, and by one that is not listed.
+    FoundsAgain,
+    /// A new life of a coordinator takes the term that is written down.
+    TermOfBefore,
+    /// An older Layout is obeyed.
+    ObeysAnything,
+    /// A death notice is sent without the promise in the ledger.
+    NoPromise,
+    /// The source of a move lets go before the target has taken the slot.
+    SourceFirst,
+    /// Every MIGRATE carries REPLACE.
+    AlwaysReplace,
+}
+
+/// What the start check decided, or what is left of it.
+pub(crate) fn start(mutation: Option<Mutation>, verdict: StartVerdict) -> StartVerdict {
+    match mutation {
+        Some(Mutation::StartsAnyway(row)) if row == verdict.row => {
+            StartVerdict { row, act: StartAct::Start { gated: false, aside: false, lost: None } }
+        }
+        _ => verdict,
+    }
+}
+
+/// How a slot is closed.
+pub(crate) fn close(mutation: Option<Mutation>, closing: Closing) -> CloseStep {
+    match (mutation, next_step(closing)) {
+        (Some(Mutation::SourceFirst), CloseStep::AssignAtTarget | CloseStep::AssignAtSource) => {
+            if closing.released_by_source { CloseStep::AssignAtTarget } else { CloseStep::AssignAtSource }
+        }
+        (_, step) => step,
+    }
+}
+
+/// Whether MIGRATE carries REPLACE.
+pub(crate) fn replaces(mutation: Option<Mutation>, attempts: &[Attempt], source: &NodeId) -> bool {
+    mutation == Some(Mutation::AlwaysReplace) || must_replace(attempts, source)
+}
+
+/// The term of a new life.
+pub(crate) fn term(mutation: Option<Mutation>, written: u64, read: impl IntoIterator<Item = u64>) -> u64 {
+    if mutation == Some(Mutation::TermOfBefore) { written.max(1) } else { next_term(written, read) }
+}
+
+/// What an agent answers to a Layout.
+pub(crate) fn obey(mutation: Option<Mutation>, ledger: &Ledger, incoming: &Layout) -> LayoutAnswer {
+    let answer = redisnode_agent_core::obey::judge_layout(ledger, incoming);
+    match (mutation, &answer) {
+        (Some(Mutation::ObeysAnything), LayoutAnswer::Older { .. } | LayoutAnswer::Conflict { .. })
+        | (Some(Mutation::FoundsAgain), LayoutAnswer::Refused { .. }) => LayoutAnswer::Taken,
+        _ => answer,
+    }
+}

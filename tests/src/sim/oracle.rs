@@ -1,0 +1,271 @@
+//! What must never happen, by name. The oracle sees everything: it knows each acknowledged write, where its copies are,
+//! and which losses are documented (asynchronous replication: a primary that dies alone, or is cut off).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use redisnode_proto::topology::Role;
+use redisnode_proto::{Generation, Member, Slot};
+
+use super::clock::Time;
+use super::data::{Data, Key, Writes, keys_in};
+use super::ids::Id;
+use super::server::Link;
+use super::world::World;
+
+/// Lines of the event log that are kept.
+const LOG: usize = 600;
+
+/// The named invariants.
+pub mod invariant {
+    /// Of two servers, only the one with the greater epoch acknowledges writes to a slot.
+    pub const ONE_OWNER: &str = "one owner per slot that acknowledges";
+    /// No rule wipes the last copy of an acknowledged write.
+    pub const NOT_WIPED: &str = "no acknowledged write on a node that the rules would wipe";
+    /// No agent obeys a Layout older than one it obeyed.
+    pub const NO_OLDER: &str = "no older generation obeyed";
+    /// Every life of a coordinator has a term of its own.
+    pub const OWN_TERM: &str = "no two lives of a coordinator with one term";
+    /// Once faults stop, the cluster becomes what the spec asks for.
+    pub const CONVERGES: &str = "convergence once faults stop";
+    /// At the end all servers agree on one owner of each slot.
+    pub const ALL_COVERED: &str = "every slot has one owner at the end";
+    /// At the end no server has a slot half open.
+    pub const ALL_CLOSED: &str = "no slot is left open";
+    /// At the end every acknowledged write is where it belongs, once.
+    pub const NOTHING_LOST: &str = "no acknowledged write is lost";
+    /// At the end no server holds a key that is not of its shard.
+    pub const NOTHING_DOUBLED: &str = "no key is doubled by a migration";
+}
+
+/// A broken invariant.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) invariant: &'static str,
+    pub(crate) detail: String,
+}
+
+struct Acknowledged {
+    number: u32,
+    key: Key,
+    node: usize,
+    at: Time,
+}
+
+/// The all-seeing judge of one history.
+#[derive(Default)]
+pub(crate) struct Oracle {
+    pub(crate) broken: Option<Broken>,
+    pub(crate) lines: VecDeque<(Time, String)>,
+    writes: u32,
+    acknowledged: Vec<Acknowledged>,
+    /// Writes whose loss is documented.
+    excused: Writes,
+    /// Who acknowledged last for a slot, and under which epoch.
+    owners: BTreeMap<Slot, (u64, Id)>,
+    generations: BTreeMap<Member, Generation>,
+    terms: BTreeMap<u64, u64>,
+}
+
+impl Oracle {
+    pub(crate) fn log(&mut self, now: Time, text: impl FnOnce() -> String) {
+        if self.lines.len() == LOG {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((now, text()));
+    }
+
+    pub(crate) fn next_write(&mut self) -> u32 {
+        self.writes += 1;
+        self.writes
+    }
+
+    pub(crate) fn acknowledged_writes(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    pub(crate) fn excused_writes(&self) -> usize {
+        self.acknowledged.iter().filter(|write| self.excused.has(write.number)).count()
+    }
+
+    pub(crate) fn fail(&mut self, invariant: &'static str, detail: String) {
+        self.broken.get_or_insert(Broken { invariant, detail });
+    }
+
+    /// An agent obeys a Layout of this generation from now on.
+    pub(crate) fn obeys(&mut self, member: &Member, generation: Generation) {
+        let newest = self.generations.entry(member.clone()).or_default();
+        if generation < *newest {
+            let detail = format!("{} obeyed {newest} and now obeys {generation}", member.name);
+            self.fail(invariant::NO_OLDER, detail);
+        } else {
+            *newest = generation;
+        }
+    }
+
+    /// A life of a coordinator publishes under this term.
+    pub(crate) fn publishes(&mut self, life: u64, term: u64) {
+        let owner = *self.terms.entry(term).or_insert(life);
+        if owner != life {
+            self.fail(
+                invariant::OWN_TERM,
+                format!("lives {owner} and {life} of the coordinator both have term {term}"),
+            );
+        }
+    }
+}
+
+impl World {
+    /// A server acknowledged a write.
+    pub(crate) fn acknowledged(&mut self, node: usize, key: Key, number: u32, epoch: Option<u64>) {
+        let apart = self.is_apart(node);
+        self.oracle.acknowledged.push(Acknowledged { number, key, node, at: self.now });
+        if apart {
+            self.oracle.excused.insert(number);
+        }
+        let (Some(epoch), Some(server)) = (epoch, &self.nodes[node].server) else { return };
+        let id = server.id;
+        let last = self.oracle.owners.entry(key.slot).or_insert((epoch, id));
+        if last.1 != id && last.0 >= epoch {
+            if !apart {
+                let (last, name) = (*last, self.nodes[node].member.name.clone());
+                let detail = format!(
+                    "{name} ({id}) acknowledged a write to slot {} under epoch {epoch}, after {} had done so under epoch {}",
+                    key.slot, last.1, last.0
+                );
+                self.oracle.fail(invariant::ONE_OWNER, detail);
+            }
+        } else {
+            *last = (epoch.max(last.0), id);
+        }
+    }
+
+    /// Whether what this node does now may be lost by the servers' own rules: it is or was lately cut off, or stopped.
+    pub(crate) fn is_apart(&self, node: usize) -> bool {
+        let lately = self.net.last_cut.get(&node).is_some_and(|at| self.now < at + 2 * self.node_timeout);
+        self.net.is_cut(node) || lately
+    }
+
+    fn copies(&self) -> Writes {
+        let mut copies = Writes::default();
+        for node in self.nodes.iter().filter(|node| !node.gone) {
+            if let Some(server) = &node.server {
+                copies.add(&server.data);
+            } else if let Some(data) = &node.disk.data {
+                copies.add(data);
+            }
+        }
+        copies
+    }
+
+    /// A rule (not a fault) removed keys from a server: no acknowledged write may have its last copy there.
+    pub(crate) fn check_wipe(&mut self, node: usize, before: &Data, why: &str) {
+        let copies = self.copies();
+        let lost =
+            before.values().flat_map(|value| value.iter()).copied().find(|number| {
+                !copies.has(*number) && !self.oracle.excused.has(*number) && self.is_acknowledged(*number)
+            });
+        if let Some(number) = lost {
+            let detail = format!("write {number} had its last copy on {}: {why}", self.name(node));
+            self.oracle.fail(invariant::NOT_WIPED, detail);
+        }
+    }
+
+    fn is_acknowledged(&self, number: u32) -> bool {
+        self.oracle.acknowledged.iter().any(|write| write.number == number)
+    }
+
+    /// Writes that have no copy left after a fault are lost, and that is documented.
+    pub(crate) fn excuse_vanished(&mut self) {
+        let copies = self.copies();
+        for write in self.oracle.acknowledged.iter().filter(|write| !copies.has(write.number)) {
+            self.oracle.excused.insert(write.number);
+        }
+    }
+
+    /// A primary is about to die or to be cut off: what not all of its replicas have may be lost.
+    pub(crate) fn excuse_unreplicated(&mut self, node: usize) {
+        let Some(primary) = self.nodes[node].server.as_ref().filter(|s| s.is_primary()) else { return };
+        let heirs: Vec<Writes> = self
+            .nodes
+            .iter()
+            .filter_map(|n| n.server.as_ref())
+            .filter(|s| s.primary() == Some(primary.id))
+            .filter(|s| matches!(s.link, Link::Up { .. } | Link::Down { since: Some(_) }))
+            .map(|s| Writes::of(&s.data))
+            .collect();
+        let mine: Vec<u32> = primary.data.values().flat_map(|value| value.iter()).copied().collect();
+        for number in mine.into_iter().filter(|number| heirs.iter().any(|heir| !heir.has(*number))) {
+            self.oracle.excused.insert(number);
+        }
+    }
+
+    /// What `lost` holds and `heir` does not may be lost: a documented choice between the two was made.
+    pub(crate) fn excuse_difference(&mut self, lost: &Data, heir: usize) {
+        let kept = self.nodes[heir].server.as_ref().map(|s| Writes::of(&s.data)).unwrap_or_default();
+        let numbers = lost.values().flat_map(|value| value.iter()).copied();
+        for number in numbers.filter(|number| !kept.has(*number)) {
+            self.oracle.excused.insert(number);
+        }
+    }
+
+    /// A server became primary: what a primary that is cut off has more than it is lost by the servers' own rules.
+    pub(crate) fn promoted(&mut self, node: usize) {
+        let Some(heir) = &self.nodes[node].server else { return };
+        let slots = heir.me().slots.clone();
+        let apart: Vec<Data> = (0..self.nodes.len())
+            .filter(|other| *other != node && self.is_apart(*other))
+            .filter_map(|other| self.nodes[other].server.as_ref())
+            .map(|server| {
+                server.data.iter().filter(|(k, _)| slots.contains(k.slot)).map(|(k, v)| (*k, v.clone())).collect()
+            })
+            .collect();
+        for data in apart {
+            self.excuse_difference(&data, node);
+        }
+    }
+
+    /// The end: every write that counts is where it belongs, once, and nothing is anywhere else.
+    pub(crate) fn check_data(&mut self) {
+        let mut missing = None;
+        for write in self.oracle.acknowledged.iter().filter(|write| !self.oracle.excused.has(write.number)) {
+            let owner =
+                self.nodes.iter().filter_map(|n| n.server.as_ref()).find(|s| s.is_primary() && s.owns(write.key.slot));
+            let times = owner
+                .and_then(|s| s.data.get(&write.key))
+                .map_or(0, |value| value.iter().filter(|number| **number == write.number).count());
+            if times != 1 {
+                missing = Some(format!(
+                    "write {} to slot {}, acknowledged by {} at {} ms, is there {times} times at the end",
+                    write.number, write.key.slot, self.nodes[write.node].member.name, write.at
+                ));
+                break;
+            }
+        }
+        if let Some(detail) = missing {
+            self.oracle.fail(invariant::NOTHING_LOST, detail);
+        }
+        self.check_places();
+    }
+
+    fn check_places(&mut self) {
+        let mut stray = None;
+        for node in self.nodes.iter().filter(|node| !node.gone) {
+            let Some(server) = &node.server else { continue };
+            let primary = if server.me().role == Role::Primary { Some(server.id) } else { server.primary() };
+            let slots = primary.and_then(|id| server.table.get(&id)).map(|peer| peer.slots.clone()).unwrap_or_default();
+            let foreign = server.data.keys().find(|key| !slots.contains(key.slot));
+            if let Some(key) = foreign {
+                stray =
+                    Some(format!("{} holds a key of slot {}, which is not its shard's", node.member.name, key.slot));
+            }
+            if let Some((slot, _)) = server.open.iter().next() {
+                let keys = keys_in(&server.data, *slot).count();
+                let detail = format!("{} has slot {slot} open, with {keys} keys", node.member.name);
+                self.oracle.broken.get_or_insert(Broken { invariant: invariant::ALL_CLOSED, detail });
+            }
+        }
+        if let Some(detail) = stray {
+            self.oracle.fail(invariant::NOTHING_DOUBLED, detail);
+        }
+    }
+}

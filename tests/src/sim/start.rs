@@ -1,0 +1,173 @@
+//! The shell of the start check: it runs until the server may start, a call or an answer at a time.
+
+use std::collections::BTreeSet;
+
+use rand::RngExt;
+use redisnode_agent_core::{Answer, StartAct, StartSituation, start_check};
+use redisnode_proto::ledger::Promise;
+use redisnode_proto::message::{DeathNotice, Outcome};
+use redisnode_proto::{Millis, NodeId, NodeName};
+
+use super::agent::Start;
+use super::call::Body;
+use super::disk::Birth;
+use super::ids::Addr;
+use super::mutation::Mutation;
+use super::world::{Event, World};
+
+/// What a held server's pause is set to; it is set again at each look.
+pub(crate) const PAUSE_FOR: u64 = 2500;
+
+impl World {
+    pub(crate) fn start_step(&mut self, node: usize) {
+        let now = self.now;
+        let disk = self.nodes[node].agent.as_ref().map(|agent| agent.report.disk.clone()).unwrap_or_default();
+        let place = &mut self.nodes[node];
+        let (Some(agent), Some(ledger)) = (&mut place.agent, &place.disk.ledger) else { return };
+        if agent.stopping.is_some() {
+            place.agent = None;
+            return;
+        }
+        agent.gate = None;
+        agent.moves = super::moves::Moves::default();
+        (agent.reopen, agent.takeover) = (None, None);
+        let fresh = || Start { since: now, refused: BTreeSet::new(), reason: "asking".into() };
+        let start = agent.start.get_or_insert_with(fresh);
+        let verdict = start_check(&StartSituation {
+            now: Millis(now),
+            since: Millis(start.since),
+            me: &place.member,
+            ledger,
+            disk: &disk,
+            peers: &agent.peers,
+            refused: &start.refused,
+        });
+        let verdict = super::mutation::start(self.mutation, verdict);
+        if let StartAct::Start { .. } | StartAct::Promote { .. } = &verdict.act {
+            let (name, row, act) = (self.name(node).clone(), verdict.row, &verdict.act);
+            self.oracle.log(now, || format!("{name}: start check, row {row:?}: {act:?}"));
+        }
+        self.do_start(node, verdict.act);
+    }
+
+    fn do_start(&mut self, node: usize, act: StartAct) {
+        match act {
+            StartAct::Start { gated, aside, lost } => {
+                if aside {
+                    let data = self.nodes[node].disk.data.take();
+                    self.nodes[node].disk.aside.extend(data);
+                }
+                self.write_ledger(node, |ledger| {
+                    ledger.clean_stop = None;
+                    ledger.synced_run = None;
+                    ledger.data_lost = lost;
+                });
+                self.start_server(node, gated);
+            }
+            StartAct::Promote { mate, mate_id } => self.send_notice(node, mate, mate_id),
+            StartAct::Ask(names) => self.ask(node, names),
+            StartAct::Wait { reason, ask } => {
+                if let Some(start) = self.nodes[node].agent.as_mut().and_then(|a| a.start.as_mut()) {
+                    start.reason = reason;
+                }
+                self.ask(node, ask);
+            }
+            StartAct::Never => {}
+        }
+    }
+
+    /// The promise first, then the notice.
+    fn send_notice(&mut self, node: usize, mate: NodeName, mate_id: NodeId) {
+        let Some(identity) = self.nodes[node].agent.as_ref().and_then(|a| a.report.disk.identity.clone()) else {
+            return;
+        };
+        let by = self.name(node).clone();
+        let since = self.nodes[node].agent.as_ref().and_then(|a| a.start.as_ref()).map_or(self.now, |s| s.since);
+        let promise =
+            Promise { dead: identity.id.clone(), epoch: identity.epoch, chosen: mate.clone(), chosen_id: mate_id };
+        if self.mutation != Some(Mutation::NoPromise) {
+            self.write_ledger(node, |ledger| ledger.promise = Some(promise));
+        }
+        let dead_for = Millis(self.now - since);
+        let notice = DeathNotice { by, dead: identity.id, epoch: identity.epoch, dead_for };
+        self.call(node, &mate, Body::Death(notice));
+    }
+
+    /// A death notice of the start check, or of a former life, was answered.
+    pub(crate) fn notice_answered(&mut self, node: usize, mate: &NodeName, outcome: Option<Outcome>) {
+        let (name, log) = (self.name(node).clone(), format!("{outcome:?}"));
+        self.say(|| format!("{name}: {mate} answers the death notice: {log}"));
+        let Some(agent) = &mut self.nodes[node].agent else { return };
+        match outcome {
+            Some(Outcome::Refused { .. }) => {
+                match &mut agent.start {
+                    Some(start) => start.refused.insert(mate.clone()),
+                    None => agent.refused.insert(mate.clone()),
+                };
+            }
+            // Who owns the slots now is asked, not believed.
+            Some(Outcome::Done { .. }) => {
+                self.ask(node, vec![mate.clone()]);
+                return;
+            }
+            Some(Outcome::Pending { .. }) | None => {}
+        }
+        self.wake(node, 20);
+    }
+
+    /// Starts the server, with addresses in its nodes.conf brought up to date as far as agents have proved them.
+    pub(crate) fn start_server(&mut self, node: usize, gated: bool) {
+        let proved: Vec<(NodeId, Addr)> =
+            self.nodes[node].agent.iter().flat_map(|agent| agent.peers.values()).filter_map(proof).collect();
+        let run = self.next_life();
+        let loading_for = if self.rough { self.rng.random_range(0..300) } else { 5 };
+        let place = &mut self.nodes[node];
+        if let Some(conf) = &mut place.disk.conf {
+            for (id, addr) in proved {
+                if let Some(peer) = conf.table.values_mut().find(|peer| peer.node_id == id) {
+                    peer.addr = Some(addr);
+                }
+            }
+        }
+        let birth = Birth {
+            now: self.now,
+            run,
+            addr: place.addr,
+            flavor: self.flavor,
+            node_timeout: self.node_timeout,
+            loading_for,
+        };
+        let mut notes = Vec::new();
+        let mut server = super::disk::start(&place.disk, &birth, &mut self.rng, &mut notes);
+        if gated {
+            server.paused_until = self.now + PAUSE_FOR;
+        }
+        let (empty, started_at) = (server.started_empty, server.started_at);
+        let id = server.id;
+        place.server = Some(server);
+        place.streamed = 0;
+        place.link_clock = 0;
+        if let Some(agent) = &mut place.agent {
+            agent.start = None;
+            agent.gate = gated.then_some(started_at);
+            agent.refused.clear();
+        }
+        self.write_ledger(node, |ledger| ledger.started_empty = empty);
+        let (name, keys) = (self.name(node).clone(), self.nodes[node].server.as_ref().map_or(0, |s| s.data.len()));
+        self.say(|| format!("{name}: server {id} starts with {keys} keys, gated: {gated}"));
+        for note in notes {
+            if let super::server::Note::Dropped { before, why } = note {
+                self.check_wipe(node, &before, why);
+            }
+        }
+        self.after(loading_for + 1, Event::Cron { node, run });
+        self.wake(node, loading_for + 2);
+    }
+}
+
+/// The id and address that a peer's agent has proved.
+fn proof(peer: &redisnode_agent_core::Peer) -> Option<(NodeId, Addr)> {
+    let Answer::Heard { report, .. } = &peer.answer else { return None };
+    let id = report.disk.identity.as_ref()?.id.clone();
+    Some((id, Addr::of(report.address.ip)?))
+}
