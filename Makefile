@@ -18,6 +18,7 @@ SERVER ?=
 DIR    ?= run
 PORT   ?= 7000
 THEME  ?=
+ONLY   ?=
 
 .PHONY: help run build test test-e2e test-matrix simulate bench lint fmt generate servers
 
@@ -30,6 +31,7 @@ run: build ## start examples/cluster.yaml here and follow it until Ctrl-C [SERVE
 
 # The agent is built alone: what the coordinator needs of a shared crate would make it larger.
 build: ## the static release binaries
+	@tests/setup.sh linker
 	@$(release) -p redisnode-agent
 	@$(release) -p redis-coordinator -p kubectl-rediscluster
 
@@ -45,11 +47,12 @@ test-matrix: build servers ## end to end: every case on every server, five times
 simulate: ## the simulator alone
 	@cargo test --locked -p redisnode-tests --test 'sim*'
 
-bench: build servers ## measure beside redis-cli on the same servers, print a table
-	@cargo build --locked --profile bench -p redisnode-tests --bin bench
-	@$(places) $(target)/release/bench
+bench: build servers ## measure beside redis-cli on the same servers, print a table [ONLY="move valkey-9.1"]
+	@cargo build --locked --profile test -p redisnode-tests --bin bench
+	@$(places) $(target)/debug/bench $(ONLY)
 
 lint: ## formatting and clippy, as CI checks them
+	@tests/setup.sh linker && tests/setup.sh components
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for script in tests/*.sh .ci/run; do bash -n "$$script"; done

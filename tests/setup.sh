@@ -2,6 +2,8 @@
 # What a fresh machine needs before `make run` and `make test`, one step per word:
 #
 #   tests/setup.sh redis-server   makes sure that a redis-server is installed (Debian: by apt-get, as root)
+#   tests/setup.sh linker         makes sure that there is a C linker, which rustc needs
+#   tests/setup.sh components     makes sure that the toolchain has rustfmt and clippy
 #   tests/setup.sh triple         prints the target to build static binaries for, adding it to rustup if it can
 #
 # It changes nothing that is already there, and never starts or enables a service.
@@ -9,7 +11,7 @@ set -eu
 
 say() { echo "$*" >&2; }
 
-quiet_install() { apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "$1"; }
+quiet_install() { apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "$@"; }
 
 # A package that brings a service starts it at once on Debian. policy-rc.d is Debian's own way to forbid that.
 install_without_starting() {
@@ -20,12 +22,9 @@ install_without_starting() {
         trap 'rm -f "$policy"' EXIT INT TERM
     fi
     export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
-    if ! quiet_install "$1" >/dev/null 2>&1; then
+    if ! quiet_install "$@" >/dev/null 2>&1; then
         apt-get -qq update >&2
-        quiet_install "$1" >&2
-    fi
-    if [ -d /run/systemd/system ]; then
-        systemctl disable "$1" >/dev/null 2>&1 || say "note: $1 will start with the system; systemctl disable $1 stops that"
+        quiet_install "$@" >&2
     fi
 }
 
@@ -43,6 +42,35 @@ redis_server() {
     fi
     say "redis-server is missing: installing Debian's package"
     install_without_starting redis-server
+    if [ -d /run/systemd/system ]; then
+        systemctl disable redis-server >/dev/null 2>&1 || say "note: Debian's redis-server will start with the system"
+    fi
+}
+
+linker() {
+    if command -v cc >/dev/null; then
+        return 0
+    fi
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        say "there is no C linker, which rustc needs: install gcc (Debian: 'sudo apt-get install gcc libc6-dev'), then try again"
+        return 1
+    fi
+    say "there is no C linker, which rustc needs: installing Debian's gcc"
+    install_without_starting gcc libc6-dev
+}
+
+components() {
+    for component in rustfmt clippy; do
+        if cargo "$(echo "$component" | sed 's/^rust//')" --version >/dev/null 2>&1; then
+            continue
+        fi
+        if ! command -v rustup >/dev/null; then
+            say "the toolchain has no $component: install it, then try again"
+            return 1
+        fi
+        say "adding $component to the toolchain"
+        timeout 120 rustup -q component add "$component" >&2
+    done
 }
 
 triple() {
@@ -61,6 +89,8 @@ triple() {
 
 case ${1-} in
     redis-server) redis_server ;;
+    linker) linker ;;
+    components) components ;;
     triple) triple ;;
-    *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

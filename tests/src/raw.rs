@@ -46,11 +46,16 @@ impl RawServers {
 
     /// Makes them one cluster the usual way, and waits until every node says so.
     pub fn create(&self, replicas: u16) {
+        self.create_of(&self.ports, replicas);
+    }
+
+    /// As [`RawServers::create`], of some of them.
+    pub fn create_of(&self, ports: &[u16], replicas: u16) {
         let mut args = vec!["--cluster".to_owned(), "create".to_owned()];
-        args.extend(self.ports.iter().map(|port| format!("127.0.0.1:{port}")));
+        args.extend(ports.iter().map(|port| format!("127.0.0.1:{port}")));
         args.extend(["--cluster-replicas".to_owned(), replicas.to_string(), "--cluster-yes".to_owned()]);
         self.cli(&args);
-        wait_until(Duration::from_mins(1), "the plain cluster agrees", || view::agreed(&self.ports));
+        wait_until(Duration::from_mins(1), "the plain cluster agrees", || view::agreed(ports));
     }
 
     /// Runs the family's own command line client; panics with its output if it fails.
@@ -59,11 +64,6 @@ impl RawServers {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{} {} failed: {text}", self.server.cli.display(), args.join(" "));
         text
-    }
-
-    /// Where clients may start.
-    pub fn seeds(&self) -> Vec<u16> {
-        self.ports.clone()
     }
 
     /// The child that listens on a port.
