@@ -46,12 +46,13 @@ fn settings(spec: &ClusterSpec) -> Settings {
     }
 }
 
-/// Whoever has a seat, leaves, or was listed and is not gone; and wanted members that were heard.
+/// Whoever has a seat, leaves, or was listed and is not gone; and wanted members that were heard, but not in the
+/// middle of a founding: it is for its founders.
 fn is_listed(node: &Node, wanted: &Wanted, decided: &Decided) -> bool {
     if decided.shards.iter().any(|shard| shard.has(node.name)) {
         return true;
     }
-    let joins = wanted.has(node.name) && node.is_heard() && node.unusable().is_none();
+    let joins = decided.founding.is_none() && wanted.has(node.name) && node.is_heard() && node.unusable().is_none();
     !node.is_gone() && (node.listed.is_some() || decided.leaving.contains(node.name) || joins)
 }
 

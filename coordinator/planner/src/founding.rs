@@ -90,7 +90,9 @@ pub(crate) fn progress(facts: &Facts, base: &Layout, notes: &mut Notes) -> Progr
     let all = listed().all(is_founded);
     let running = || listed().filter(|node| node.running().is_some());
     let enough = running().count() > 0 && running().all(is_founded) && served(facts) == SLOT_COUNT;
-    if all || enough {
+    // Who has ended founding saw every slot owned, and refuses the founding Layout of another life.
+    let ended = base.generation.term < facts.world.term && listed().any(is_founded);
+    if all || enough || ended {
         notes.events.push(PlannedEvent::normal("Founded", "the cluster has come to be"));
         return Progress::Over;
     }
@@ -98,11 +100,6 @@ pub(crate) fn progress(facts: &Facts, base: &Layout, notes: &mut Notes) -> Progr
     notes.intend(IntentKind::Found, "the cluster comes to be");
     notes.decline(Why::FoundingNotEnded, format!("the cluster is being founded: waiting for {waits_for}"));
     Progress::GoesOn
-}
-
-/// Whether somebody has ended founding already.
-pub(crate) fn has_begun_to_end(facts: &Facts) -> bool {
-    facts.nodes.iter().filter_map(|node| node.report).any(|report| report.ledger.founded)
 }
 
 /// Slots whose owner's server runs for sure.

@@ -26,6 +26,9 @@ mod status;
 mod targets;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 pub use decision::{Declined, Intent, IntentKind, Plan, PlannedEvent, Why};
 pub use plan::{plan, status};
 pub use world::{FRESH_FOR, Heard, MachineMember, Presence, World};

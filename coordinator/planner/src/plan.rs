@@ -109,8 +109,8 @@ impl Draft {
             Progress::GoesOn => {
                 self.keep(facts, base);
                 self.decided.founding.clone_from(&base.founding);
-                // Who has ended founding refuses another founding Layout.
-                self.speaks = !founding::has_begun_to_end(facts);
+                // Said once in each life: who has ended founding meanwhile refuses another founding Layout.
+                self.speaks = base.generation.term < facts.world.term;
             }
         }
     }

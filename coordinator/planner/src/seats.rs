@@ -9,7 +9,7 @@ use redisnode_proto::NodeName;
 
 use crate::adopt::free_name;
 use crate::decision::{IntentKind, PlannedEvent, Why};
-use crate::draft::{Fate, Notes, Shard, Wanted, list};
+use crate::draft::{Notes, Shard, Wanted, list};
 use crate::facts::{Facts, Node};
 use crate::placement::{self, Spread, crowding};
 
@@ -128,7 +128,7 @@ impl<'r, 'a> Room<'r, 'a> {
 
     /// Replicas above their shard's quota that it can do without.
     fn spare_replicas(&self, shards: &[Shard]) -> Vec<NodeName> {
-        let indexed = shards.iter().enumerate().filter(|(_, shard)| shard.fate == Fate::Stays);
+        let indexed = shards.iter().enumerate().filter(|(_, shard)| shard.is_kept());
         indexed.flat_map(|(index, shard)| self.spare_of(shard, index)).collect()
     }
 

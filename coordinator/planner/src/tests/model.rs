@@ -1,0 +1,325 @@
+//! A tiny world: members with servers that share one bus, on which news is everywhere at once. It knows nothing of
+//! planning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redisnode_proto::event::Problem;
+use redisnode_proto::ledger::Ledger;
+use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
+use redisnode_proto::spec::ClusterSpec;
+use redisnode_proto::topology::{Health, Product, Role, ServerVersion, View, ViewNode};
+use redisnode_proto::{
+    Address, ClusterId, ConfigEpoch, DOCUMENT_VERSION, Layout, Member, Millis, NodeId, NodeName, Offset, SlotSet,
+};
+
+use crate::{Heard, MachineMember, Plan, Presence, World, plan};
+
+/// Random numbers from a seed (xorshift), so that a failing world replays.
+#[derive(Clone, Debug)]
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides.max(1)
+    }
+}
+
+/// A member of the tiny world.
+#[derive(Clone, Debug)]
+pub(super) struct Sim {
+    pub(super) machine: MachineMember,
+    /// Its agent answers the coordinator.
+    pub(super) speaks: bool,
+    /// Its server runs.
+    pub(super) up: bool,
+    pub(super) id: Option<NodeId>,
+    pub(super) role: Role,
+    pub(super) follows: Option<NodeId>,
+    pub(super) synced: bool,
+    pub(super) has_data: bool,
+    pub(super) slots: SlotSet,
+    pub(super) epoch: u64,
+    pub(super) layout: Option<Layout>,
+    pub(super) founded: bool,
+    pub(super) retired: bool,
+    pub(super) data_lost: Option<String>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) restart_needed: bool,
+    pub(super) version: ServerVersion,
+}
+
+/// A line of the node table that all servers share.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) role: Role,
+    pub(super) follows: Option<NodeId>,
+    pub(super) slots: SlotSet,
+    pub(super) epoch: u64,
+    pub(super) alive: bool,
+}
+
+/// The tiny world, and the coordinator's shell in it.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    pub(super) spec: ClusterSpec,
+    pub(super) cluster: ClusterId,
+    pub(super) term: u64,
+    pub(super) published: Option<Layout>,
+    pub(super) now: Millis,
+    pub(super) nodes: BTreeMap<NodeName, Sim>,
+    pub(super) table: BTreeMap<NodeId, Line>,
+    pub(super) heard: BTreeMap<NodeName, Heard>,
+    pub(super) hosts: u64,
+    pub(super) zones: u64,
+    pub(super) counter: u64,
+    /// How often each slot has changed its owner by a move.
+    pub(super) moves: Vec<u32>,
+    pub(super) events: Vec<String>,
+}
+
+pub(super) fn spec(shards: u32, replicas: u32) -> ClusterSpec {
+    ClusterSpec { number_of_master: shards, replication_factor: replicas, ..ClusterSpec::default() }
+}
+
+pub(super) fn name(ordinal: u32) -> NodeName {
+    NodeName::of("demo", ordinal).unwrap()
+}
+
+pub(super) fn version(minor: u16) -> ServerVersion {
+    ServerVersion { product: Product::Valkey, major: 9, minor, patch: 0 }
+}
+
+impl Model {
+    /// A machine that runs nothing yet.
+    pub(super) fn new(spec: ClusterSpec) -> Self {
+        let members = spec.members();
+        let mut model = Self {
+            spec,
+            cluster: "cluster-a".parse().unwrap(),
+            term: 1,
+            published: None,
+            now: Millis(10_000),
+            nodes: BTreeMap::new(),
+            table: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            hosts: 0,
+            zones: 0,
+            counter: 0,
+            moves: vec![0; 16384],
+            events: Vec::new(),
+        };
+        model.run_ordinals(members);
+        model
+    }
+
+    pub(super) fn fresh_number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(super) fn fresh_id(&mut self) -> NodeId {
+        format!("{:040x}", self.fresh_number()).parse().unwrap()
+    }
+
+    /// The machine starts what is missing below `members`.
+    pub(super) fn run_ordinals(&mut self, members: u32) {
+        for ordinal in 0..members {
+            let name = name(ordinal);
+            if !self.nodes.contains_key(&name) {
+                let sim = self.newborn(&name, ordinal);
+                self.nodes.insert(name, sim);
+            }
+        }
+    }
+
+    pub(super) fn newborn(&mut self, name: &NodeName, ordinal: u32) -> Sim {
+        let label = |kind: &str, count: u64| {
+            (count > 0).then(|| format!("{kind}-{}", u64::from(ordinal) % count))
+        };
+        let port = 7000 + u16::try_from(ordinal).unwrap();
+        let (host, zone) = (label("host", self.hosts), label("zone", self.zones));
+        let uid = format!("uid-{}", self.fresh_number()).parse().unwrap();
+        Sim {
+            machine: MachineMember {
+                member: Member { name: name.clone(), uid },
+                address: Address {
+                    ip: [127, 0, 0, 1].into(),
+                    port,
+                    bus_port: port + 10_000,
+                    http_port: port + 1000,
+                },
+                host,
+                zone,
+                presence: Presence::Present,
+            },
+            speaks: true,
+            up: true,
+            id: Some(self.fresh_id()),
+            role: Role::Primary,
+            follows: None,
+            synced: false,
+            has_data: false,
+            slots: SlotSet::new(),
+            epoch: 0,
+            layout: None,
+            founded: false,
+            retired: false,
+            data_lost: None,
+            problems: Vec::new(),
+            restart_needed: false,
+            version: version(1),
+        }
+    }
+
+    /// What the shell hears and what the planner answers to it.
+    pub(super) fn plan(&mut self) -> Plan {
+        for (name, sim) in &self.nodes {
+            if sim.speaks && sim.machine.presence == Presence::Present {
+                let report = self.report(sim);
+                self.heard.insert(name.clone(), Heard { report, at: self.now });
+            }
+        }
+        let machine: Vec<MachineMember> = self.nodes.values().map(|sim| sim.machine.clone()).collect();
+        plan(&World {
+            now: self.now,
+            name: "demo",
+            cluster: &self.cluster,
+            spec: &self.spec,
+            spec_generation: Some(1),
+            term: self.term,
+            published: self.published.as_ref(),
+            machine: &machine,
+            heard: &self.heard,
+        })
+    }
+
+    fn report(&self, sim: &Sim) -> Report {
+        let member = sim.machine.member.clone();
+        let mut ledger = Ledger::new(self.cluster.clone(), member.clone());
+        ledger.layout.clone_from(&sim.layout);
+        ledger.founded = sim.founded;
+        ledger.retired = sim.retired;
+        ledger.data_lost.clone_from(&sim.data_lost);
+        Report {
+            version: DOCUMENT_VERSION,
+            life: 1,
+            revision: 1,
+            agent_version: "0".to_owned(),
+            cluster: self.cluster.clone(),
+            member,
+            address: sim.machine.address.clone(),
+            server: self.server(sim),
+            disk: disk(sim),
+            ledger,
+            stopping: false,
+            restart_needed: if sim.restart_needed { vec!["maxmemory".to_owned()] } else { Vec::new() },
+            jobs: Vec::new(),
+            problems: sim.problems.clone(),
+            events: Vec::new(),
+        }
+    }
+
+    fn server(&self, sim: &Sim) -> ServerState {
+        match (&sim.id, sim.retired, sim.up) {
+            (_, true, _) => ServerState::Retired,
+            (Some(id), false, true) => ServerState::Running(Box::new(self.running(sim, id))),
+            _ => ServerState::Dead { reason: "it was killed".to_owned() },
+        }
+    }
+
+    fn running(&self, sim: &Sim, id: &NodeId) -> Running {
+        let lines: Vec<ViewNode> = match self.table.contains_key(id) {
+            true => self.table.iter().map(|(id, line)| view_node(id, line)).collect(),
+            false => vec![view_node(id, &sim.line())],
+        };
+        Running {
+            version: sim.version,
+            run_id: "run".to_owned(),
+            view: View {
+                me: id.clone(),
+                nodes: lines,
+                open: Vec::new(),
+                state_ok: true,
+                current_epoch: ConfigEpoch(self.table.values().map(|line| line.epoch).max().unwrap_or(0)),
+            },
+            replication: Replication {
+                role: sim.role,
+                offset: Offset(1),
+                replication_id: "r".to_owned(),
+                replication_id2: None,
+                link_up: sim.role == Role::Replica && sim.synced,
+                syncing: sim.role == Role::Replica && !sim.synced,
+                silent_for_s: None,
+                replicas: Vec::new(),
+            },
+            keys: u64::from(!sim.slots.is_empty() || (sim.role == Role::Replica && sim.synced)),
+            used_memory: 1,
+            max_memory: 0,
+            started_empty: false,
+            synced_since_start: sim.synced,
+            writes_paused: false,
+        }
+    }
+
+    /// Names of members whose server has `id`.
+    pub(super) fn name_of(&self, id: &NodeId) -> Option<NodeName> {
+        self.nodes.iter().find(|(_, sim)| sim.id.as_ref() == Some(id)).map(|(name, _)| name.clone())
+    }
+
+    /// Slots that somebody owns, dead or alive.
+    pub(super) fn covered(&self) -> SlotSet {
+        self.table.values().fold(SlotSet::new(), |all, line| all.union(&line.slots))
+    }
+
+    /// Members that own slots.
+    pub(super) fn primaries(&self) -> BTreeSet<NodeName> {
+        self.nodes.iter().filter(|(_, sim)| !sim.slots.is_empty()).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn sim(&mut self, ordinal: u32) -> &mut Sim {
+        self.nodes.get_mut(&name(ordinal)).unwrap()
+    }
+}
+
+impl Sim {
+    pub(super) fn line(&self) -> Line {
+        Line {
+            role: self.role,
+            follows: self.follows.clone(),
+            slots: self.slots.clone(),
+            epoch: self.epoch,
+            alive: self.up && self.machine.presence == Presence::Present,
+        }
+    }
+}
+
+fn disk(sim: &Sim) -> Disk {
+    let identity = sim.id.clone().map(|id| DiskIdentity {
+        id,
+        role: sim.role,
+        primary: sim.follows.clone(),
+        epoch: ConfigEpoch(sim.epoch),
+        slots: sim.slots.clone(),
+    });
+    Disk { identity, has_data: sim.has_data }
+}
+
+fn view_node(id: &NodeId, line: &Line) -> ViewNode {
+    ViewNode {
+        id: id.clone(),
+        ip: "127.0.0.1".to_owned(),
+        port: 1,
+        bus_port: 1,
+        role: line.role,
+        primary: line.follows.clone(),
+        health: if line.alive { Health::Fine } else { Health::Failed },
+        handshake: false,
+        no_address: false,
+        connected: line.alive,
+        epoch: ConfigEpoch(line.epoch),
+        slots: line.slots.clone(),
+    }
+}
