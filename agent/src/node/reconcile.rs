@@ -213,6 +213,8 @@ impl Reconciler {
             state.look_wanted = false;
             state.forget_finished_resumes();
         }
+        // Published before anybody who waits for this look is told that it was taken.
+        self.publish();
         self.shared.looks.send_modify(|looks| *looks += 1);
         if loading {
             self.shared.state().ready = Err("the server is loading its data".into());
