@@ -88,6 +88,10 @@ pub struct ImportRequest {
 pub struct ImportReply {
     /// Slots that are open for arrival now.
     pub opened: Vec<Slot>,
+    /// Of a request to resume: slots that are not open here, of which there is no key here, and which the Layout does
+    /// not give to this shard. The source may close them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwanted: Vec<Slot>,
     /// Why others are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

@@ -15,23 +15,45 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 const SET_WITHIN: Duration = Duration::from_secs(4);
 
 /// Opens slots for arrival. The mark is this agent's consent: only what its own Layout gives to its shard, or what is
-/// half here already.
+/// half here already: marked, or with keys (a failover of this shard has dropped the marks).
 pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportReply {
-    let none = |reason: String| ImportReply { opened: Vec::new(), refused: Some(reason) };
+    let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     let (mine, marked) = match consent(shared) {
         Ok(consent) => consent,
         Err(reason) => return none(reason),
     };
-    let (agreed, others): (Vec<Slot>, Vec<Slot>) =
-        request.slots.iter().partition(|slot| mine.contains(**slot) || marked.contains(**slot) || request.resume);
+    let (mut agreed, others): (Vec<Slot>, Vec<Slot>) =
+        request.slots.iter().partition(|slot| mine.contains(**slot) || marked.contains(**slot));
+    let mut unwanted = Vec::new();
+    if request.resume {
+        match split_by_keys(shared, &others).await {
+            Ok((with_keys, without)) => {
+                agreed.extend(with_keys);
+                unwanted = without;
+            }
+            Err(error) => return none(whole(&error)),
+        }
+    }
     match open(shared, request, &agreed).await {
         Ok(opened) => {
             let refused =
                 (!others.is_empty()).then(|| "the Layout here does not give these slots to this shard".to_owned());
-            ImportReply { opened, refused }
+            ImportReply { opened, unwanted, refused }
         }
         Err(error) => none(whole(&error)),
     }
+}
+
+/// Slots of which this server has keys, and slots of which it has none.
+async fn split_by_keys(shared: &Shared, slots: &[Slot]) -> Result<(Vec<Slot>, Vec<Slot>), RespError> {
+    let mut connection = shared.connect(CONNECT_WITHIN).await?;
+    let mut split = (Vec::new(), Vec::new());
+    for slot in slots {
+        let count = Command::new("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot.to_string());
+        let keys = connection.demand(&count).await?.integer("CLUSTER COUNTKEYSINSLOT")?;
+        if keys > 0 { split.0.push(*slot) } else { split.1.push(*slot) }
+    }
+    Ok(split)
 }
 
 /// Slots that the Layout gives to this node's shard, and slots that are open for arrival already.

@@ -70,7 +70,8 @@ fn safe_to_leave(view: &View) -> bool {
 /// A leaving member gives up when it owns nothing, its primary is well, and nobody copies it.
 pub(super) fn leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     let Some(me) = view.myself() else { return };
-    let open = !view.open.is_empty() || !s.jobs.is_empty();
+    // Marks that a replica shows are its primary's, or left-overs of it.
+    let open = (me.role == Role::Primary && !view.open.is_empty()) || !s.jobs.is_empty();
     let copied = view.nodes.iter().any(|node| node.primary.as_ref() == Some(&view.me) && node.health != Health::Failed);
     let has_keys = me.role == Role::Primary && s.running().is_some_and(|r| r.keys > 0);
     if me.slots.is_empty() && !open && !copied && !has_keys && safe_to_leave(view) {

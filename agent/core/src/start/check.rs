@@ -48,6 +48,9 @@ fn as_primary(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
     if let Some(mate) = pick::newer_mate(s, &facts) {
         return promote(Row::MateIsNewer, &mate);
     }
+    if let Some(wait) = pick::unwilling(s, &facts) {
+        return wait;
+    }
     if s.disk.has_data { cold_start(s, &facts) } else { data_gone(s, &facts, identity) }
 }
 

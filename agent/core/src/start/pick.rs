@@ -3,7 +3,7 @@
 use redisnode_proto::judge::{Candidate, best_replica};
 use redisnode_proto::{NodeId, NodeName};
 
-use super::check::verdict;
+use super::check::{names, verdict};
 use super::facts::{Facts, Mate, MateSays};
 use super::{Row, StartAct, StartSituation, StartVerdict};
 
@@ -39,6 +39,22 @@ pub(super) fn newer_mate(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<Pi
 /// The best mate whose server runs with any data.
 pub(super) fn any_holder(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<Pick> {
     best(s, facts.mates().filter(|mate| matches!(mate.says, MateSays::HoldsSynced | MateSays::HoldsLoaded)))
+}
+
+/// A mate with newer data that does not take over now (its agent is stopping, or has just refused) is waited for: its
+/// data is the shard's, whoever starts first.
+pub(super) fn unwilling(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<StartVerdict> {
+    let newer = |mate: &&Mate<'_>| match mate.says {
+        MateSays::HoldsSynced => !is_covered_by_clean_stop(s, mate),
+        MateSays::HoldsLoaded => !s.disk.has_data,
+        MateSays::HoldsOnDisk | MateSays::Nothing | MateSays::Silent => false,
+    };
+    let holders: Vec<NodeName> = facts.mates().filter(newer).map(|mate| mate.name.clone()).collect();
+    if holders.is_empty() || (!s.disk.has_data && any_holder(s, facts).is_some()) {
+        return None;
+    }
+    let reason = format!("{} has newer data of this shard but does not take over now; asking again", names(&holders));
+    Some(verdict(Row::MateIsNewer, StartAct::Wait { reason, ask: holders }))
 }
 
 /// Whether the ordered exit of the own server left nothing that this mate could be ahead by.

@@ -52,12 +52,13 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
 
 /// Whether an election by the servers cannot have begun, or cannot succeed.
 fn nobody_else_can_win(s: &Situation<'_>, received: &ReceivedNotice, voters: &Voters) -> bool {
-    let all_dead = voters.certified_dead >= voters.majority();
+    // With even numbers half of them is enough: what is left cannot elect.
+    let nobody_votes = voters.count.saturating_sub(voters.certified_dead) < voters.majority();
     let dead_for = received.notice.dead_for.after(s.now.since(received.at));
     // Nobody is marked as failed before the node time-out, so nobody stands for election before that.
     let fresh = s.settled_timeout().is_some_and(|timeout| dead_for < timeout.half());
     let reached = voters.running >= voters.majority();
-    all_dead || (reached && fresh)
+    nobody_votes || (reached && fresh)
 }
 
 /// The slots have an owner that is not the dead one: this node, or another.

@@ -132,7 +132,8 @@ async fn next(
     let chosen = group::choose(own, &left, &open).await.map_err(|error| whole(&error))?;
     let resume = chosen.iter().any(|slot| open.contains(*slot));
     let slots = group::open(pair, own, &chosen, resume).await?;
-    begun.extend(slots.iter().copied());
+    // What was to be resumed is opened again or closed; either way this job has done with it.
+    begun.extend(slots.iter().chain(chosen.iter().filter(|_| resume)).copied());
     let batches = keys::collect(own, &slots).await.map_err(|error| whole(&error))?;
     task.shown.note(|job| {
         job.stalled = None;

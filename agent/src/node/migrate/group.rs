@@ -29,17 +29,19 @@ pub(super) struct Pair<'a> {
     pub(super) target: &'a Address,
 }
 
-/// Takes slots from `left`: those that are open first, then few enough that they hold about [`ENOUGH_KEYS`].
+/// Takes slots from `left`: those that are open already come first, alone; then few enough that they hold about [`ENOUGH_KEYS`].
 pub(super) async fn choose(own: &mut Connection, left: &SlotSet, open: &SlotSet) -> Result<Vec<Slot>, RespError> {
-    let mut candidates: Vec<Slot> = left.intersection(open).iter().take(MOST_SLOTS).collect();
-    let forced = candidates.len();
-    candidates.extend(left.difference(open).iter().take(MOST_SLOTS - forced));
+    let resumed: Vec<Slot> = left.intersection(open).iter().take(MOST_SLOTS).collect();
+    if !resumed.is_empty() {
+        return Ok(resumed);
+    }
+    let candidates: Vec<Slot> = left.iter().take(MOST_SLOTS).collect();
     let commands: Vec<Command> = candidates.iter().map(|slot| count_command(*slot)).collect();
     let replies = own.pipeline(&commands).await?;
     let mut keys = 0;
     let mut chosen = Vec::new();
-    for (index, (slot, reply)) in candidates.into_iter().zip(replies).enumerate() {
-        if index >= forced && !chosen.is_empty() && keys >= ENOUGH_KEYS {
+    for (slot, reply) in candidates.into_iter().zip(replies) {
+        if !chosen.is_empty() && keys >= ENOUGH_KEYS {
             break;
         }
         keys += reply.integer("CLUSTER COUNTKEYSINSLOT")?;
@@ -59,7 +61,16 @@ pub(super) async fn open(
     let request = ImportRequest { source, slots: slots.to_vec(), resume };
     let reply = pair.shared.client.import(pair.target.agent(), &request, IMPORT_WITHIN).await;
     let reply = reply.map_err(|error| format!("the target's agent does not answer: {}", error.whole()))?;
-    if reply.opened.is_empty() {
+    if !reply.unwanted.is_empty() {
+        // Open here only, with nothing of it over there: closing it loses nothing and changes no owner.
+        let closed = Command::new("CLUSTER");
+        for slot in &reply.unwanted {
+            let stable = closed.clone().args_from(["SETSLOT", &slot.to_string(), "STABLE"]);
+            own.demand(&stable).await.map_err(|error| whole(&error))?;
+        }
+        pair.shared.jobs.change_open(pair.target_id, &[], &reply.unwanted);
+    }
+    if reply.opened.is_empty() && reply.unwanted.is_empty() {
         return Err(format!(
             "the target's agent opens nothing: {}",
             reply.refused.unwrap_or_else(|| "no reason given".into())
