@@ -2,6 +2,7 @@
 //! slot and no member; it only says who is what in truth.
 
 use redisnode_proto::judge::{Candidate, best_replica};
+use redisnode_proto::topology::Role;
 use redisnode_proto::{Layout, LayoutShard, NodeId, NodeName, ShardName, SlotSet};
 
 use crate::draft::{Fate, Shard, Wanted};
@@ -32,28 +33,34 @@ fn seat(facts: &Facts, shard: &LayoutShard, wanted: &Wanted) -> Option<Shard> {
     Some(Shard { replicas, target: shard.slots.clone(), ..empty })
 }
 
-/// Who owns slots; else the listed one as long as it may have the data; else the best of those that hold it.
+/// Who owns slots; else the listed one as long as it may have the data; else the best of those that hold it; else one
+/// that can claim the slots anew: a replica cannot.
 fn primary_of<'n>(facts: &Facts, shard: &LayoutShard, nodes: &[&'n NodeName]) -> Option<&'n NodeName> {
     let listed = nodes.iter().copied().find(|name| **name == shard.primary);
     let owner = nodes.iter().copied().filter(|name| !facts.owned(name).is_empty()).max_by_key(|name| {
         let owned = facts.owned(name);
         (owned.intersection(&shard.slots).len(), owned.len(), **name == shard.primary)
     });
+    let role = |name: &NodeName| facts.node(name).and_then(Node::role);
     let intact = |name: &&NodeName| facts.node(name).is_some_and(Node::is_intact);
+    let dead = facts.base.and_then(|base| base.member(&shard.primary)).and_then(|m| m.node_id.as_ref());
+    let may_hold = |name: &NodeName| facts.node(name).is_some_and(|node| node.may_hold_copy_of(dead));
+    let may_own = |name: &&NodeName| intact(name) && role(name) != Some(Role::Replica);
     owner
-        .or_else(|| listed.filter(intact))
+        .or_else(|| listed.filter(may_own))
         .or_else(|| listed.filter(|_| shard.slots.is_empty()))
-        .or_else(|| best_holder(facts, shard, nodes))
+        .or_else(|| best_holder(facts, dead, nodes))
+        .or_else(|| nodes.iter().copied().find(|name| intact(name) && may_hold(name)))
+        .or_else(|| nodes.iter().copied().find(|name| role(name) == Some(Role::Primary)))
         .or_else(|| nodes.iter().copied().find(intact))
         .or(listed)
         .or_else(|| nodes.first().copied())
 }
 
 /// Of the nodes whose former primary is dead, the one to promote.
-fn best_holder<'n>(facts: &Facts, shard: &LayoutShard, nodes: &[&'n NodeName]) -> Option<&'n NodeName> {
-    let dead: Option<&NodeId> = facts.base.and_then(|b| b.member(&shard.primary)).and_then(|m| m.node_id.as_ref());
-    let holders =
-        nodes.iter().filter_map(|name| facts.node(name)).filter(|node| node.is_heard() && node.may_hold_copy_of(dead));
+fn best_holder<'n>(facts: &Facts, dead: Option<&NodeId>, nodes: &[&'n NodeName]) -> Option<&'n NodeName> {
+    let holders = nodes.iter().filter_map(|name| facts.node(name));
+    let holders = holders.filter(|node| node.is_heard() && node.may_hold_copy_of(dead));
     let best = best_replica(holders.map(|node| Candidate {
         name: node.name.clone(),
         offset: node.offset(),

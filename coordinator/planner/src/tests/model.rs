@@ -136,21 +136,14 @@ impl Model {
     }
 
     pub(super) fn newborn(&mut self, name: &NodeName, ordinal: u32) -> Sim {
-        let label = |kind: &str, count: u64| {
-            (count > 0).then(|| format!("{kind}-{}", u64::from(ordinal) % count))
-        };
+        let label = |kind: &str, count: u64| (count > 0).then(|| format!("{kind}-{}", u64::from(ordinal) % count));
         let port = 7000 + u16::try_from(ordinal).unwrap();
         let (host, zone) = (label("host", self.hosts), label("zone", self.zones));
         let uid = format!("uid-{}", self.fresh_number()).parse().unwrap();
         Sim {
             machine: MachineMember {
                 member: Member { name: name.clone(), uid },
-                address: Address {
-                    ip: [127, 0, 0, 1].into(),
-                    port,
-                    bus_port: port + 10_000,
-                    http_port: port + 1000,
-                },
+                address: Address { ip: [127, 0, 0, 1].into(), port, bus_port: port + 10_000, http_port: port + 1000 },
                 host,
                 zone,
                 presence: Presence::Present,

@@ -36,7 +36,9 @@ impl Model {
         }
         for name in &plan.remove {
             let sim = self.nodes.remove(name).unwrap();
-            assert!(sim.retired && sim.slots.is_empty(), "{name} was removed before it gave up everything");
+            let unlisted = self.published.as_ref().is_some_and(|layout| layout.member(name).is_none());
+            let gave_up = sim.retired || unlisted;
+            assert!(gave_up && sim.slots.is_empty(), "{name} was removed before it gave up everything");
         }
         self.run_ordinals(plan.members_wanted);
         for name in &plan.restart {
@@ -144,7 +146,8 @@ impl Model {
         if copied || !sim.slots.is_empty() {
             return;
         }
-        let only = sim.follows.as_ref().and_then(|id| self.table.get(id)).is_some_and(|p| !p.alive && !p.slots.is_empty());
+        let only =
+            sim.follows.as_ref().and_then(|id| self.table.get(id)).is_some_and(|p| !p.alive && !p.slots.is_empty());
         assert!(!(sim.synced && only), "{name} leaves with the only copy");
         (sim.retired, sim.up, sim.id, sim.follows, sim.synced) = (true, false, None, None, false);
         sim.has_data = false;

@@ -1,1 +1,100 @@
-//! placeholder
+//! Servers that must restart for their configuration: under load of the rules, one at a time, no primary with slots.
+
+use proptest::prelude::*;
+use redisnode_proto::status::{ConditionType, Truth};
+use redisnode_proto::topology::Role;
+
+use super::converge::{condition, is_as_wanted, settle};
+use super::model::{Dice, Model, name, spec};
+use crate::Why;
+
+fn needs_restart(shards: u32, replicas: u32) -> (Model, Dice) {
+    let (mut model, mut dice) = (Model::new(spec(shards, replicas)), Dice(7));
+    settle(&mut model, &mut dice, 0);
+    for sim in model.nodes.values_mut() {
+        sim.restart_needed = true;
+    }
+    (model, dice)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// (The tiny world itself refuses a restart of a primary that has slots.)
+    #[test]
+    fn every_server_restarts_once_and_no_slot_moves(
+        shards in 1u32..6, replicas in 0u32..3, seed in 1u64.., laziness in 0u64..5,
+    ) {
+        let (mut model, _) = needs_restart(shards, replicas);
+        let mut dice = Dice(seed);
+        let before = model.moves.clone();
+        let plan = settle(&mut model, &mut dice, laziness);
+        is_as_wanted(&model, &plan);
+        prop_assert!(model.nodes.values().all(|sim| !sim.restart_needed));
+        prop_assert_eq!(&model.moves, &before);
+        let restarts = model.events.iter().filter(|event| *event == "ServerRestarts").count();
+        prop_assert!(restarts <= model.nodes.len());
+    }
+}
+
+#[test]
+fn one_member_restarts_at_a_time_replicas_first() {
+    let (mut model, mut dice) = needs_restart(3, 1);
+    let plan = model.plan();
+    assert_eq!(plan.restart.len(), 1);
+    assert_eq!(model.nodes[&plan.restart[0]].role, Role::Replica);
+    assert_eq!(condition(&plan, ConditionType::RollingUpdate), Truth::True);
+    assert_eq!(condition(&plan, ConditionType::Ready), Truth::False);
+    assert_eq!(plan.status.summary, "RollingUpdate");
+    model.carry_out(&plan);
+    let next = model.plan();
+    assert!(next.restart.is_empty(), "the restarted replica is not in sync yet: {:?}", next.restart);
+    assert!(next.declined.iter().any(|declined| declined.why == Why::NotHealthy));
+    model.step(&mut dice, 0);
+}
+
+#[test]
+fn a_primary_hands_off_before_it_restarts() {
+    let (mut model, mut dice) = needs_restart(1, 1);
+    let replica = name(1);
+    model.nodes.get_mut(&replica).unwrap().restart_needed = false;
+    let plan = model.step(&mut dice, 10);
+    assert!(plan.restart.is_empty());
+    let layout = plan.layout.unwrap();
+    let wish = layout.shards[0].handoff.as_ref().unwrap();
+    assert_eq!((&wish.from, &wish.to), (&name(0), &replica));
+}
+
+#[test]
+fn what_is_degraded_stops_the_restart_of_healthy_servers() {
+    let (mut model, _) = needs_restart(3, 1);
+    let broken = model.nodes.iter().find(|(_, sim)| sim.role == Role::Replica).map(|(name, _)| name.clone()).unwrap();
+    let sim = model.nodes.get_mut(&broken).unwrap();
+    (sim.up, sim.synced, sim.restart_needed) = (false, false, false);
+    model.refresh();
+    let plan = model.plan();
+    assert!(plan.restart.is_empty(), "{:?}", plan.restart);
+    assert!(plan.declined.iter().any(|declined| declined.why == Why::NotHealthy));
+}
+
+#[test]
+fn a_server_that_does_not_run_restarts_regardless_of_the_others() {
+    let (mut model, _) = needs_restart(3, 1);
+    let replicas = model.nodes.iter_mut().filter(|(_, sim)| sim.role == Role::Replica);
+    let mut down = Vec::new();
+    for (name, sim) in replicas.take(2) {
+        (sim.up, sim.synced) = (false, false);
+        down.push(name.clone());
+    }
+    model.refresh();
+    assert_eq!(model.plan().restart, down);
+}
+
+#[test]
+fn with_no_replicas_one_more_member_takes_over_and_goes_again() {
+    let (mut model, mut dice) = needs_restart(2, 0);
+    let plan = model.step(&mut dice, 0);
+    assert_eq!(plan.members_wanted, 3);
+    let plan = settle(&mut model, &mut dice, 0);
+    is_as_wanted(&model, &plan);
+}
