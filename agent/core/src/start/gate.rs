@@ -3,6 +3,7 @@
 //! A primary restarted alone would take writes from its third second until the node time-out (measured); held until a
 //! majority of the primaries is seen, it cannot acknowledge what it would drop later.
 
+use redisnode_proto::report::Report;
 use redisnode_proto::topology::{Role, View};
 use redisnode_proto::{LayoutShard, Millis, NodeName, SlotSet, judge};
 
@@ -90,13 +91,21 @@ enum Says {
 
 fn says(g: &GateSituation<'_>, name: &NodeName, view: &View, mine: &SlotSet) -> Says {
     let report = g.node.peers.get(name).and_then(|peer| peer.heard_since(g.started_at));
-    // A server that is surely down owns nothing by its own doing; what its folder says was looked at before the start.
-    if report.is_some_and(|report| report.server.is_certainly_down()) {
-        return Says::OwnedByMe;
+    // A server that is surely down takes no writes; but if its folder has these slots at a higher epoch, what is
+    // written here would be dropped as soon as it starts.
+    if let Some(report) = report.filter(|report| report.server.is_certainly_down()) {
+        return if owns_by_folder(report, view, mine) { Says::OwnedByOther } else { Says::OwnedByMe };
     }
     let Some(running) = report.and_then(|r| r.server.running()) else { return Says::Nothing };
     let theirs = running.view.node(&view.me).map(|me| me.slots.clone()).unwrap_or_default();
     if mine.is_subset(&theirs) { Says::OwnedByMe } else { Says::OwnedByOther }
+}
+
+fn owns_by_folder(report: &Report, view: &View, mine: &SlotSet) -> bool {
+    let epoch = view.myself().map(|me| me.epoch).unwrap_or_default();
+    report.disk.identity.as_ref().is_some_and(|disk| {
+        disk.role == Role::Primary && disk.id != view.me && disk.epoch > epoch && !disk.slots.is_disjoint(mine)
+    })
 }
 
 fn held(reason: &str, ask: Vec<NodeName>) -> Gate {
