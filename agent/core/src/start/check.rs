@@ -12,7 +12,8 @@ pub fn start_check(s: &StartSituation<'_>) -> StartVerdict {
         return verdict(Row::Retired, StartAct::Never);
     }
     match &s.disk.identity {
-        None => verdict(Row::NoIdentity, start(false)),
+        // A server without a node table would take every slot that it has a key of (measured).
+        None => verdict(Row::NoIdentity, StartAct::Start { gated: false, aside: s.disk.has_data, lost: None }),
         Some(identity) if identity.role == Role::Replica || identity.slots.is_empty() => as_replica(s, identity),
         Some(identity) => as_primary(s, identity),
     }

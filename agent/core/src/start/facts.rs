@@ -81,6 +81,12 @@ impl<'a> Facts<'a> {
         self.s.peers.values().filter_map(move |peer| peer.heard_since(since))
     }
 
+    /// Whether the agent of `name` certifies that its server is down.
+    pub(super) fn is_down(&self, name: &NodeName) -> bool {
+        let report = self.s.peers.get(name).and_then(|peer| peer.heard_since(self.s.since));
+        report.is_some_and(|report| report.server.is_certainly_down())
+    }
+
     /// Whether all slots of the identity are owned by others at a higher epoch: by the own word of servers that run,
     /// by the node tables of others, or by the folders of servers that are down.
     pub(super) fn owned_elsewhere(&self) -> bool {
@@ -97,10 +103,11 @@ impl<'a> Facts<'a> {
             for node in running.view.nodes.iter().filter(|n| n.role == Role::Primary && newer(&n.id, n.epoch)) {
                 taken = taken.union(&node.slots.intersection(mine));
             }
-        } else if let Some(disk) = &report.disk.identity {
-            if disk.role == Role::Primary && newer(&disk.id, disk.epoch) {
-                taken = taken.union(&disk.slots.intersection(mine));
-            }
+        } else if let Some(disk) = &report.disk.identity
+            && disk.role == Role::Primary
+            && newer(&disk.id, disk.epoch)
+        {
+            taken = taken.union(&disk.slots.intersection(mine));
         }
         taken
     }

@@ -21,9 +21,9 @@ pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<Star
     if s.refused.contains(&promise.chosen) {
         return None;
     }
-    let chosen = facts.mates().find(|mate| mate.name == promise.chosen)?;
-    let down = chosen.report.is_some_and(|report| report.server.is_certainly_down());
-    if down {
+    // A Layout that has the chosen one in another shard does not release: it may have won before it moved.
+    let gone = s.ledger.layout.as_ref().is_some_and(|layout| layout.member(&promise.chosen).is_none());
+    if gone || facts.is_down(&promise.chosen) {
         return None;
     }
     let act = StartAct::Promote { mate: promise.chosen.clone(), mate_id: promise.chosen_id.clone() };
