@@ -10,9 +10,13 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
     let mut next = ledger.clone();
     let replication = &running.replication;
     if let Some(me) = running.view.myself() {
-        let before = ledger.identity.as_ref().filter(|identity| identity.id == me.id);
+        // What was in sync with one primary says nothing of the next: until that sync the data is another's.
+        let before = ledger.identity.as_ref().filter(|before| before.id == me.id && before.primary == me.primary);
         let in_sync = judge::is_in_sync(running)
             || (replication.role == Role::Replica && !replication.syncing && before.is_some_and(|i| i.in_sync));
+        if replication.role == Role::Replica && before.is_none() {
+            next.synced_run = None;
+        }
         next.identity = Some(Identity {
             id: me.id.clone(),
             role: replication.role,
@@ -35,12 +39,17 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
     next
 }
 
-/// A promise ends when the server runs as a replica: it has seen who owns its slots.
+/// A promise ends when it is known who owns the slots: the server follows that one; or it serves them itself, after it
+/// was released; or it lives under another id, and the old one owns nothing any more.
 fn settle_promise(ledger: &mut Ledger, running: &Running) {
     let Some(promise) = &ledger.promise else { return };
+    let view = &running.view;
     let follows = running.replication.role == Role::Replica;
-    let other_life = running.view.me != promise.dead;
-    if follows || other_life {
+    let serves = view.me == promise.dead && !running.writes_paused;
+    let has_met_others = view.nodes.iter().any(|node| node.id != view.me && !node.handshake);
+    let owned = view.node(&promise.dead).is_some_and(|dead| !dead.slots.is_empty());
+    let replaced = view.me != promise.dead && has_met_others && !owned;
+    if follows || serves || replaced {
         ledger.promise = None;
     }
 }

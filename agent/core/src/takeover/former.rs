@@ -1,7 +1,10 @@
 //! A node that came back with another id certifies the death of the id it had before: a name never has two servers.
 
+use std::collections::BTreeSet;
+
 use redisnode_proto::judge::{Candidate, best_replica};
 use redisnode_proto::ledger::Promise;
+use redisnode_proto::report::Running;
 use redisnode_proto::{NodeId, NodeName};
 
 use crate::situation::Situation;
@@ -23,12 +26,15 @@ pub enum FormerLife {
 }
 
 /// Looks whether the former id of this node's name still owns slots, and who should take them over.
-pub fn former_life(s: &Situation<'_>, refused: &std::collections::BTreeSet<NodeName>) -> FormerLife {
+pub fn former_life(s: &Situation<'_>, refused: &BTreeSet<NodeName>) -> FormerLife {
     let (Some(view), Some(layout)) = (s.view(), s.layout()) else { return FormerLife::Settled };
     let hint = layout.member(&s.me.name).and_then(|member| member.node_id.clone());
     let Some(former) = hint.filter(|id| *id != view.me && layout.founding.is_none()) else {
         return FormerLife::Settled;
     };
+    if let Some(promise) = promised(s, &former, refused) {
+        return FormerLife::Certify(promise.clone());
+    }
     let mates = s.mates();
     let stale: Vec<NodeName> =
         mates.iter().filter(|name| !s.peers.contains_key(**name)).map(|name| (*name).clone()).collect();
@@ -57,6 +63,20 @@ pub fn former_life(s: &Situation<'_>, refused: &std::collections::BTreeSet<NodeN
     let Some(chosen) = chosen else { return FormerLife::Settled };
     let epoch = chosen.view.node(&former).map(|node| node.epoch).unwrap_or_default();
     FormerLife::Certify(Promise { dead: former, epoch, chosen: best.name, chosen_id: chosen.view.me.clone() })
+}
+
+/// The choice that was made before. The chosen one is asked again until it has taken over or says that it will not; only
+/// its refusal, its certified death or a Layout without it lets another one be asked.
+fn promised<'a>(s: &Situation<'a>, former: &NodeId, refused: &BTreeSet<NodeName>) -> Option<&'a Promise> {
+    let promise = s.ledger.promise.as_ref().filter(|promise| promise.dead == *former)?;
+    let listed = s.layout()?.member(&promise.chosen).is_some();
+    if !listed || refused.contains(&promise.chosen) {
+        return None;
+    }
+    let Some(report) = s.fresh(&promise.chosen) else { return Some(promise) };
+    let hangs_on_it = |running: &Running| running.view.myself().is_some_and(|me| me.primary.as_ref() == Some(former));
+    let open = report.server.running().map_or(!report.server.is_certainly_down(), hangs_on_it);
+    open.then_some(promise)
 }
 
 fn nobody(s: &Situation<'_>, former: &NodeId) -> FormerLife {
