@@ -24,6 +24,10 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     if let Some(done) = settled(s, view, notice) {
         return Step::Answer(done);
     }
+    if s.stopping && s.inbox.forced_at.is_some_and(|at| at >= received.at && s.now.since(at) < FORCE_AGAIN) {
+        // A refusal would let another one be asked while the votes for this one still come in.
+        return pending("this node is stopping, and its server has asked for votes before");
+    }
     if let Some(reason) = unfit(s, me, notice) {
         return Step::Answer(Outcome::Refused { reason });
     }
