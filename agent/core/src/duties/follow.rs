@@ -23,6 +23,10 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     if me.role == Role::Primary && !me.slots.is_empty() {
         return;
     }
+    // Keys that have arrived for an open slot are nowhere else: the move is finished or closed first.
+    if me.role == Role::Primary && !view.open.is_empty() {
+        return;
+    }
     let Some(target) = view.node(&id).filter(|node| !node.handshake) else { return };
     if target.role != Role::Primary || target.health == Health::Failed {
         ask(out, [primary.clone()]);
