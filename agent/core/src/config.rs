@@ -45,7 +45,9 @@ pub fn directives(settings: Option<&Settings>, place: &ServerPlace) -> Vec<(Stri
     let mut set = |name: &str, value: &str| {
         all.insert(name.to_owned(), value.to_owned());
     };
-    DEFAULTS.iter().for_each(|(name, value)| set(name, value));
+    for (name, value) in DEFAULTS {
+        set(name, value);
+    }
     if settings.is_some_and(|settings| settings.storage) {
         set("appendonly", "yes");
     } else {

@@ -16,11 +16,10 @@ pub fn judge_layout(ledger: &Ledger, incoming: &Layout) -> LayoutAnswer {
     match incoming.supersedes(ledger.layout.as_ref()) {
         Supersedes::Older => LayoutAnswer::Older { held },
         Supersedes::Conflict => LayoutAnswer::Conflict { held },
-        Supersedes::Same => LayoutAnswer::Taken,
         Supersedes::Newer if incoming.founding.is_some() && is_past_founding(ledger) => refused(format!(
             "this node has already lived in the cluster (Layout {held}); a founding Layout is only for empty nodes"
         )),
-        Supersedes::Newer => LayoutAnswer::Taken,
+        Supersedes::Same | Supersedes::Newer => LayoutAnswer::Taken,
     }
 }
 

@@ -6,10 +6,10 @@ use crate::situation::Situation;
 
 pub(super) fn set(s: &Situation<'_>, out: &mut Vec<Duty>) {
     let wanted = if is_founding(s) { Some(FOUNDING_TIMEOUT) } else { s.settled_timeout() };
-    if let (Some(wanted), Some(now)) = (wanted, s.node_timeout) {
-        if wanted != now {
-            out.push(Duty::SetNodeTimeout(wanted));
-        }
+    if let (Some(wanted), Some(now)) = (wanted, s.node_timeout)
+        && wanted != now
+    {
+        out.push(Duty::SetNodeTimeout(wanted));
     }
     let closed = s.ledger.open_slots.as_ref().is_some_and(|open| !open.slots.is_empty()) && !s.is_primary();
     if s.no_failover.is_some_and(|now| now != closed) {
