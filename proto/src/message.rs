@@ -73,6 +73,9 @@ pub enum Outcome {
 /// `POST /v1/import`, by a source's agent to the target's: open these slots for arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportRequest {
+    /// The Layout that the source acts under. A target that knows only an older one waits a moment for it.
+    #[serde(default)]
+    pub generation: Generation,
     /// The source's id.
     pub source: NodeId,
     /// The slots.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role};
 use redisnode_proto::{Slot, SlotSet};
+use tokio::time::timeout;
 
 use super::shared::{Shared, whole};
 use crate::resp::{Command, RespError};
 
+/// How long the source's newer Layout is waited for.
+const LAYOUT_WITHIN: Duration = Duration::from_secs(1);
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Valkey answers SETSLOT only when the replicas have it, at most after 2 s.
 const SET_WITHIN: Duration = Duration::from_secs(4);
@@ -17,6 +20,9 @@ const SET_WITHIN: Duration = Duration::from_secs(4);
 /// Opens slots for arrival. The mark is this agent's consent: only what its own Layout gives to its shard, or what is
 /// half here already: marked, or with keys (a failover of this shard has dropped the marks).
 pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportReply {
+    // The source may have the Layout a moment earlier. An older one that stays makes the answer below a refusal.
+    let mut generations = shared.generation.subscribe();
+    drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= request.generation)).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     let (mine, marked) = match consent(shared) {
         Ok(consent) => consent,

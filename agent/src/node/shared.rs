@@ -11,7 +11,7 @@ use redisnode_http::Client;
 use redisnode_proto::event::{Event, Problem, Severity};
 use redisnode_proto::message::Outcome;
 use redisnode_proto::report::{Disk, ServerState};
-use redisnode_proto::{Address, Layout, Ledger, Member, Millis, NodeId, NodeName, Report};
+use redisnode_proto::{Address, Generation, Layout, Ledger, Member, Millis, NodeId, NodeName, Report};
 use tokio::sync::{Notify, watch};
 
 use super::args::AgentArgs;
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// The newest Report.
     pub(super) report: watch::Sender<Arc<Report>>,
+    /// Of the Layout that is held.
+    pub(super) generation: watch::Sender<Generation>,
     /// Grows with each completed look at the server.
     pub(super) looks: watch::Sender<u64>,
     pub(super) life: u64,
@@ -77,6 +79,7 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn new(args: AgentArgs, ledger: Ledger, client: Client, launcher: LaunchClient, life: u64) -> Arc<Self> {
         let (me, address) = (args.member(), args.address());
+        let generation = ledger.layout.as_ref().map(|layout| layout.generation).unwrap_or_default();
         let state = State::new(ledger);
         let report = super::reporting::build(&state, &me, &address, life, 0, Vec::new());
         Arc::new(Self {
@@ -88,6 +91,7 @@ impl Shared {
             jobs: Jobs::default(),
             wake: Notify::new(),
             report: watch::Sender::new(Arc::new(report)),
+            generation: watch::Sender::new(generation),
             looks: watch::Sender::new(0),
             life,
             origin: Instant::now(),
@@ -124,6 +128,8 @@ impl Shared {
         let mut state = self.state();
         match written {
             Ok(()) => {
+                let held = next.layout.as_ref().map(|layout| layout.generation).unwrap_or_default();
+                self.generation.send_if_modified(|old| std::mem::replace(old, held) != held);
                 state.ledger = next;
                 state.settle("LedgerNotWritten");
                 Ok(())

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use redisnode_proto::{Millis, SlotSet};
+use redisnode_proto::{Millis, Slot, SlotSet};
 
 use super::super::shared::{Shared, whole};
 use super::driver::{Driver, Task, Wanted};
 use super::group::{self, Group, Pair};
 use super::jobs::still_wanted;
-use super::keys::{self, Moved, Route};
+use super::keys::{self, Found, Moved, Route};
 use super::notices;
 use crate::resp::{Connection, RespError, WindowReceiver, WindowSender};
 
@@ -76,7 +76,7 @@ impl Mover {
         let mut closing: Option<Group> = None;
         while moving.is_some() || closing.is_some() {
             let current = moving.take();
-            let (batches, slots) = current.map_or((Vec::new(), Vec::new()), |group| (group.batches, group.slots));
+            let (found, slots) = current.map_or_else(Default::default, |group| (group.found, group.slots));
             let Self { own, remote, window, route, target_id, begun } = self;
             let pair = Pair { shared: &task.shared, target_id, target: &route.target };
             let administer = async {
@@ -85,10 +85,21 @@ impl Mover {
                 }
                 next(task, &pair, own, begun).await
             };
-            let (moved, opened) = tokio::join!(keys::migrate(window, route, batches, &task.shown), administer);
+            let (moved, opened) = tokio::join!(keys::migrate(window, route, found.batches, &task.shown), administer);
             stopped(moved)?;
             moving = opened?;
-            closing = (!slots.is_empty()).then_some(Group { slots, batches: Vec::new() });
+            self.finish(task, found.more).await?;
+            closing = (!slots.is_empty()).then_some(Group { slots, found: Found::default() });
+        }
+        Ok(())
+    }
+
+    /// Slots with very many keys are looked at again until nothing is left.
+    async fn finish(&mut self, task: &Task, mut more: Vec<Slot>) -> Result<(), String> {
+        while !more.is_empty() {
+            let found = keys::collect(&mut self.own, &more).await.map_err(|error| whole(&error))?;
+            stopped(keys::migrate(&mut self.window, &self.route, found.batches, &task.shown).await)?;
+            more = found.more;
         }
         Ok(())
     }
@@ -134,12 +145,12 @@ async fn next(
     let slots = group::open(pair, own, &chosen, resume).await?;
     // What was to be resumed is opened again or closed; either way this job has done with it.
     begun.extend(slots.iter().chain(chosen.iter().filter(|_| resume)).copied());
-    let batches = keys::collect(own, &slots).await.map_err(|error| whole(&error))?;
+    let found = keys::collect(own, &slots).await.map_err(|error| whole(&error))?;
     task.shown.note(|job| {
         job.stalled = None;
         job.remaining = still_wanted(&wanted, begun).union(&slots.iter().copied().collect());
     });
-    Ok(Some(Group { slots, batches }))
+    Ok(Some(Group { slots, found }))
 }
 
 async fn close(

@@ -5,7 +5,7 @@ use redisnode_proto::message::ImportRequest;
 use redisnode_proto::{Address, NodeId, Slot, SlotSet};
 
 use super::super::shared::{Shared, whole};
-use super::keys::Batch;
+use super::keys::Found;
 use super::notices;
 use crate::resp::{Command, Connection, Reply, RespError};
 
@@ -19,7 +19,7 @@ const IMPORT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// Slots that are open, and what is to be moved.
 pub(super) struct Group {
     pub(super) slots: Vec<Slot>,
-    pub(super) batches: Vec<Batch>,
+    pub(super) found: Found,
 }
 
 /// Source and target of a move.
@@ -58,7 +58,8 @@ pub(super) async fn open(
     resume: bool,
 ) -> Result<Vec<Slot>, String> {
     let source = my_id(pair.shared)?;
-    let request = ImportRequest { source, slots: slots.to_vec(), resume };
+    let generation = pair.shared.layout().map(|layout| layout.generation).unwrap_or_default();
+    let request = ImportRequest { generation, source, slots: slots.to_vec(), resume };
     let reply = pair.shared.client.import(pair.target.agent(), &request, IMPORT_WITHIN).await;
     let reply = reply.map_err(|error| format!("the target's agent does not answer: {}", error.whole()))?;
     if !reply.unwanted.is_empty() {

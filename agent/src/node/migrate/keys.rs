@@ -66,42 +66,59 @@ impl Batch {
     }
 }
 
-/// The keys of the slots as batches. Slots that are open at their source get no new keys, so a list stays good.
-pub(super) async fn collect(own: &mut Connection, slots: &[Slot]) -> Result<Vec<Batch>, RespError> {
+/// What a look at open slots has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) batches: Vec<Batch>,
+    /// Slots that hold more keys than one look takes.
+    pub(super) more: Vec<Slot>,
+}
+
+/// The keys of the slots as batches, each of one slot (the servers refuse others). Slots that are open at their source
+/// get no new keys, so a list stays good.
+pub(super) async fn collect(own: &mut Connection, slots: &[Slot]) -> Result<Found, RespError> {
     let commands: Vec<Command> = slots
         .iter()
         .map(|slot| Command::new("CLUSTER").arg("GETKEYSINSLOT").arg(slot.to_string()).number(SCAN))
         .collect();
-    let mut names = Vec::new();
-    for reply in own.pipeline(&commands).await? {
-        names.extend(reply.array("CLUSTER GETKEYSINSLOT")?.into_iter().filter_map(Reply::into_bytes));
+    let mut found = Found::default();
+    let mut names: Vec<(Slot, Bytes)> = Vec::new();
+    for (slot, reply) in slots.iter().zip(own.pipeline(&commands).await?) {
+        let keys = reply.array("CLUSTER GETKEYSINSLOT")?;
+        if keys.len() >= SCAN as usize {
+            found.more.push(*slot);
+        }
+        names.extend(keys.into_iter().filter_map(Reply::into_bytes).map(|name| (*slot, name)));
     }
-    let keys = measure(own, names).await?;
-    let split = batches(keys, LIMIT);
-    let whole = split.into_iter().map(|keys| Batch {
-        bytes: keys.iter().map(|key| key.bytes.unwrap_or(LIMIT.bytes)).sum(),
-        keys: keys.into_iter().map(|key| key.name).collect(),
-        attempts: Vec::new(),
-    });
-    Ok(whole.collect())
+    let keys = measure(own, &names).await?;
+    for slot in slots {
+        let of_slot = keys.iter().filter(|(of, _)| of == slot).map(|(_, key)| key.clone()).collect();
+        found.batches.extend(batches(of_slot, LIMIT).into_iter().map(|keys| Batch {
+            bytes: keys.iter().map(|key| key.bytes.unwrap_or(LIMIT.bytes)).sum(),
+            keys: keys.into_iter().map(|key| key.name).collect(),
+            attempts: Vec::new(),
+        }));
+    }
+    Ok(found)
 }
 
 /// Sizes in memory, from one sample of each collection: constant time whatever its length.
-async fn measure(own: &mut Connection, names: Vec<Bytes>) -> Result<Vec<Key<Bytes>>, RespError> {
+async fn measure(own: &mut Connection, names: &[(Slot, Bytes)]) -> Result<Vec<(Slot, Key<Bytes>)>, RespError> {
     const AT_ONCE: usize = 500;
     let mut keys = Vec::with_capacity(names.len());
     for chunk in names.chunks(AT_ONCE) {
         let commands: Vec<Command> = chunk
             .iter()
-            .map(|name| Command::new("MEMORY").arg("USAGE").bytes(name.clone()).arg("SAMPLES").arg("1"))
+            .map(|(_, name)| Command::new("MEMORY").arg("USAGE").bytes(name.clone()).arg("SAMPLES").arg("1"))
             .collect();
-        for (name, reply) in chunk.iter().zip(own.pipeline(&commands).await?) {
-            match reply {
+        for ((slot, name), reply) in chunk.iter().zip(own.pipeline(&commands).await?) {
+            let bytes = match reply {
                 // Gone meanwhile (deleted, expired): nothing to move.
-                Reply::Nil => {}
-                Reply::Integer(size) => keys.push(Key { name: name.clone(), bytes: u64::try_from(size).ok() }),
-                _ => keys.push(Key { name: name.clone(), bytes: None }),
-            }
+                Reply::Nil => continue,
+                Reply::Integer(size) => u64::try_from(size).ok(),
+                Reply::Status(_) | Reply::Error(_) | Reply::Bulk(_) | Reply::Array(_) => None,
+            };
+            keys.push((*slot, Key { name: name.clone(), bytes }));
         }
     }
     Ok(keys)
