@@ -41,14 +41,8 @@ impl Link {
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        Ok(Self {
-            sender,
-            driver: Box::pin(connection),
-            used_at: Instant::now(),
-        })
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        Ok(Self { sender, driver: Box::pin(connection), used_at: Instant::now() })
     }
 
     /// Whether the connection can carry another request, as far as this side knows.
@@ -66,10 +60,7 @@ impl Link {
     }
 
     /// Sends `request` and reads the whole answer.
-    pub(crate) async fn exchange(
-        &mut self,
-        request: hyper::Request<Full<Bytes>>,
-    ) -> Result<Answer, LinkError> {
+    pub(crate) async fn exchange(&mut self, request: hyper::Request<Full<Bytes>>) -> Result<Answer, LinkError> {
         let driver = &mut self.driver;
         let call = answer_of(&mut self.sender, request);
         let mut call = std::pin::pin!(call);
@@ -90,10 +81,7 @@ impl Link {
         let answer = answer.await;
         self.used_at = Instant::now();
         answer.map_err(|error| match (error, ended) {
-            (LinkError::Ended { never_sent, .. }, Some(cause)) => LinkError::Ended {
-                never_sent,
-                cause: cause.into(),
-            },
+            (LinkError::Ended { never_sent, .. }, Some(cause)) => LinkError::Ended { never_sent, cause: cause.into() },
             (error, _) => error,
         })
     }
@@ -103,18 +91,11 @@ async fn answer_of(
     sender: &mut SendRequest<Full<Bytes>>,
     request: hyper::Request<Full<Bytes>>,
 ) -> Result<Answer, LinkError> {
-    let ended = |error: hyper::Error| LinkError::Ended {
-        never_sent: error.is_canceled(),
-        cause: error.into(),
-    };
+    let ended = |error: hyper::Error| LinkError::Ended { never_sent: error.is_canceled(), cause: error.into() };
     sender.ready().await.map_err(ended)?;
     let response = sender.send_request(request).await.map_err(ended)?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_LIMIT)
-        .collect()
-        .await;
-    let body = body
-        .map_err(|error| LinkError::BadBody(error.to_string()))?
-        .to_bytes();
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    let body = body.map_err(|error| LinkError::BadBody(error.to_string()))?.to_bytes();
     Ok(Answer { status, body })
 }

@@ -33,10 +33,7 @@ impl Request {
     /// The body as `T`; otherwise the answer that says what is wrong with it.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Response> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let sentence = format!(
-                "cannot read the body of {} {}: {error}",
-                self.method, self.path
-            );
+            let sentence = format!("cannot read the body of {} {}: {error}", self.method, self.path);
             Response::error(StatusCode::BAD_REQUEST, sentence)
         })
     }
@@ -44,11 +41,7 @@ impl Request {
 
 /// The value of `name` in `query`.
 pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// The answer.
@@ -66,53 +59,31 @@ impl Response {
     /// `value` as JSON.
     pub fn json<T: Serialize>(value: &T) -> Self {
         match serde_json::to_vec(value) {
-            Ok(body) => Self {
-                status: StatusCode::OK,
-                content_type: "application/json",
-                body: body.into(),
-            },
-            Err(error) => Self::error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("cannot write the answer: {error}"),
-            ),
+            Ok(body) => Self { status: StatusCode::OK, content_type: "application/json", body: body.into() },
+            Err(error) => Self::error(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer: {error}")),
         }
     }
 
     /// A text of type `content_type`.
     pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self {
-            status: StatusCode::OK,
-            content_type,
-            body: body.into(),
-        }
+        Self { status: StatusCode::OK, content_type, body: body.into() }
     }
 
     /// Nothing to say (204).
     pub fn nothing() -> Self {
-        Self {
-            status: StatusCode::NO_CONTENT,
-            content_type: "text/plain",
-            body: Bytes::new(),
-        }
+        Self { status: StatusCode::NO_CONTENT, content_type: "text/plain", body: Bytes::new() }
     }
 
     /// `status` with a sentence: what is wrong and what to do.
     pub fn error(status: StatusCode, sentence: impl Into<String>) -> Self {
         let mut text: String = sentence.into();
         text.push('\n');
-        Self {
-            status,
-            content_type: "text/plain; charset=utf-8",
-            body: text.into(),
-        }
+        Self { status, content_type: "text/plain; charset=utf-8", body: text.into() }
     }
 
     /// There is no such path.
     pub fn not_found(request: &Request) -> Self {
-        Self::error(
-            StatusCode::NOT_FOUND,
-            format!("there is nothing at {} {}", request.method, request.path),
-        )
+        Self::error(StatusCode::NOT_FOUND, format!("there is nothing at {} {}", request.method, request.path))
     }
 }
 

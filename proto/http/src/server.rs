@@ -97,8 +97,7 @@ pub async fn serve<H: Handler>(
 }
 
 fn turn_away(stream: &TcpStream) {
-    let answer =
-        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let answer = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     // The answer is a courtesy: the connection is closed either way.
     if let Err(error) = stream.try_write(answer) {
         tracing::debug!(%error, "cannot turn a connection away politely");
@@ -120,9 +119,7 @@ async fn connection<H: Handler>(
         async move { Ok::<_, Infallible>(sent(answer(request, peer, &guard, handler.as_ref()).await)) }
     });
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     // An error of the channel means that the server itself is gone: the same as a stop.
     let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
@@ -153,26 +150,13 @@ async fn answer<H: Handler>(
     if path.starts_with("/v1/") && !authorised {
         return Response::error(
             StatusCode::UNAUTHORIZED,
-            format!(
-                "{path} needs the cluster's token in the header {TOKEN_HEADER}, and what was sent is not it"
-            ),
+            format!("{path} needs the cluster's token in the header {TOKEN_HEADER}, and what was sent is not it"),
         );
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let method = request.method().clone();
     match body_of(request.into_body()).await {
-        Ok(body) => {
-            handler
-                .handle(Request {
-                    method,
-                    path,
-                    query,
-                    body,
-                    peer,
-                    authorised,
-                })
-                .await
-        }
+        Ok(body) => handler.handle(Request { method, path, query, body, peer, authorised }).await,
         Err(refusal) => refusal,
     }
 }
@@ -183,10 +167,7 @@ fn is_authorised(guard: &Guard, presented: Option<&HeaderValue>) -> Result<bool,
     };
     file.accepts(presented.as_bytes()).map_err(|error| {
         tracing::error!(error = %error, "the token file cannot be used");
-        Response::error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("nobody can be let in now: {error}"),
-        )
+        Response::error(StatusCode::SERVICE_UNAVAILABLE, format!("nobody can be let in now: {error}"))
     })
 }
 
@@ -194,16 +175,10 @@ async fn body_of(body: Incoming) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_WITHIN, read_whole(body)).await {
         Ok(Ok(Some(body))) => Ok(body),
         Ok(Ok(None)) => {
-            let sentence = format!(
-                "the body is larger than {} MiB, the most that is read",
-                BODY_LIMIT >> 20
-            );
+            let sentence = format!("the body is larger than {} MiB, the most that is read", BODY_LIMIT >> 20);
             Err(Response::error(StatusCode::PAYLOAD_TOO_LARGE, sentence))
         }
-        Ok(Err(error)) => Err(Response::error(
-            StatusCode::BAD_REQUEST,
-            format!("the body was cut: {error}"),
-        )),
+        Ok(Err(error)) => Err(Response::error(StatusCode::BAD_REQUEST, format!("the body was cut: {error}"))),
         Err(_) => Err(Response::error(
             StatusCode::REQUEST_TIMEOUT,
             format!("the body did not arrive within {} s", BODY_WITHIN.as_secs()),
@@ -235,16 +210,13 @@ async fn read_whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
 fn sent(response: Response) -> hyper::Response<Full<Bytes>> {
     let mut sent = hyper::Response::new(Full::new(response.body));
     *sent.status_mut() = response.status;
-    sent.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(response.content_type),
-    );
+    sent.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(response.content_type));
     sent
 }
 
 /// Listens on `address`; the error names it.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }

@@ -50,13 +50,8 @@ struct Rotation {
 impl TokenFile {
     /// The token in `path`. Nothing is read yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let inner = Inner {
-            path: path.into(),
-            seen: Mutex::default(),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { path: path.into(), seen: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Where it is.
@@ -68,11 +63,8 @@ impl TokenFile {
     pub fn current(&self) -> Result<String, TokenError> {
         // A plain read: the file has a few bytes, and a pool of threads for it would cost the agent more memory.
         let path = || self.inner.path.clone();
-        let text =
-            std::fs::read_to_string(&self.inner.path).map_err(|source| TokenError::Unreadable {
-                path: path(),
-                source,
-            })?;
+        let text = std::fs::read_to_string(&self.inner.path)
+            .map_err(|source| TokenError::Unreadable { path: path(), source })?;
         let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Malformed { path: path() });
@@ -93,10 +85,7 @@ impl TokenFile {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Rotation> {
-        self.inner
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,10 +123,7 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let difference = a
-        .iter()
-        .zip(b)
-        .fold(0_u8, |all, (x, y)| std::hint::black_box(all | (x ^ y)));
+    let difference = a.iter().zip(b).fold(0_u8, |all, (x, y)| std::hint::black_box(all | (x ^ y)));
     std::hint::black_box(difference) == 0
 }
 

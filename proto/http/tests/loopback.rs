@@ -1,9 +1,5 @@
 //! Client and server against each other on loopback: token, limits, deadlines, and what a caller can tell apart.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests: a failure ends the test"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a failure ends the test")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,9 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redisnode_http::{
-    CallError, Client, Guard, Method, Request, Response, StatusCode, TokenFile, serve,
-};
+use redisnode_http::{CallError, Client, Guard, Method, Request, Response, StatusCode, TokenFile, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -27,8 +21,7 @@ struct Secret(PathBuf);
 
 impl Secret {
     fn new(test: &str, token: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("redisnode-http-{test}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("redisnode-http-{test}-{}", std::process::id()));
         std::fs::write(&path, token).unwrap();
         Self(path)
     }
@@ -68,11 +61,7 @@ async fn start(guard: Guard) -> Running {
     let served = tokio::spawn(serve(listener, guard, Arc::new(handle), async move {
         drop(stopped.await);
     }));
-    Running {
-        address,
-        stop: Some(stop),
-        served,
-    }
+    Running { address, stop: Some(stop), served }
 }
 
 async fn handle(request: Request) -> Response {
@@ -86,10 +75,7 @@ async fn handle(request: Request) -> Response {
 }
 
 async fn get(client: &Client, address: SocketAddr, path: &str) -> Result<Bytes, CallError> {
-    client
-        .call(address, Method::GET, path, Bytes::new(), SOON)
-        .await
-        .map(|answer| answer.body)
+    client.call(address, Method::GET, path, Bytes::new(), SOON).await.map(|answer| answer.body)
 }
 
 #[tokio::test]
@@ -102,50 +88,28 @@ async fn v1_needs_the_token_and_probes_do_not() {
     for client in [nobody, Client::new(Some(other.file()))] {
         let error = get(&client, server.address, "/v1/peer").await.unwrap_err();
         assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED));
-        assert!(
-            error.to_string().contains("needs the cluster's token"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("needs the cluster's token"), "{error}");
     }
-    get(
-        &Client::new(Some(secret.file())),
-        server.address,
-        "/v1/peer",
-    )
-    .await
-    .unwrap();
+    get(&Client::new(Some(secret.file())), server.address, "/v1/peer").await.unwrap();
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_changed_token_counts_at_once_and_the_one_before_still_does() {
-    let (at_server, at_client) = (
-        Secret::new("rotated-s", "one"),
-        Secret::new("rotated-c", "one"),
-    );
+    let (at_server, at_client) = (Secret::new("rotated-s", "one"), Secret::new("rotated-c", "one"));
     let server = start(Guard::Token(at_server.file())).await;
     let client = Client::new(Some(at_client.file()));
     get(&client, server.address, "/v1/peer").await.unwrap();
     at_server.change("two");
-    get(&client, server.address, "/v1/peer")
-        .await
-        .expect("the server knows the new one first");
+    get(&client, server.address, "/v1/peer").await.expect("the server knows the new one first");
     at_client.change("three");
     at_server.change("three");
-    get(&client, server.address, "/v1/peer")
-        .await
-        .expect("both know it");
+    get(&client, server.address, "/v1/peer").await.expect("both know it");
     at_client.change("four");
-    get(&client, server.address, "/v1/peer")
-        .await
-        .expect("the client knows the new one first");
+    get(&client, server.address, "/v1/peer").await.expect("the client knows the new one first");
     at_client.change("five");
     let error = get(&client, server.address, "/v1/peer").await.unwrap_err();
-    assert_eq!(
-        error.status(),
-        Some(StatusCode::UNAUTHORIZED),
-        "two steps apart is too far"
-    );
+    assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED), "two steps apart is too far");
     server.stop().await;
 }
 
@@ -154,10 +118,7 @@ async fn an_empty_or_missing_token_file_lets_nobody_in() {
     let secret = Secret::new("empty", "right");
     let server = start(Guard::Token(secret.file())).await;
     let client = Client::new(Some(Secret::new("empty-client", "right").file()));
-    assert!(matches!(
-        get(&client, server.address, "/v1/peer").await,
-        Err(CallError::Token(_))
-    ));
+    assert!(matches!(get(&client, server.address, "/v1/peer").await, Err(CallError::Token(_))));
     let held = Secret::new("empty-held", "right");
     let client = Client::new(Some(held.file()));
     secret.change("\n");
@@ -170,22 +131,10 @@ async fn an_empty_or_missing_token_file_lets_nobody_in() {
 async fn a_body_over_the_limit_is_refused_with_a_sentence() {
     let server = start(Guard::Open).await;
     let client = Client::new(None);
-    let post = |size: usize| {
-        client.call(
-            server.address,
-            Method::POST,
-            "/v1/length",
-            vec![b'x'; size].into(),
-            SOON,
-        )
-    };
+    let post = |size: usize| client.call(server.address, Method::POST, "/v1/length", vec![b'x'; size].into(), SOON);
     assert_eq!(post(16 << 20).await.unwrap().body, (16 << 20).to_string());
     let error = post((16 << 20) + 1).await.unwrap_err();
-    assert_eq!(
-        error.status(),
-        Some(StatusCode::PAYLOAD_TOO_LARGE),
-        "{error}"
-    );
+    assert_eq!(error.status(), Some(StatusCode::PAYLOAD_TOO_LARGE), "{error}");
     assert!(error.to_string().contains("16 MiB"), "{error}");
     server.stop().await;
 }
@@ -195,31 +144,19 @@ async fn no_answer_in_time_is_not_nobody_listens() {
     let server = start(Guard::Open).await;
     let client = Client::new(None);
     let after = Duration::from_millis(100);
-    let error = client
-        .get_json::<u32>(server.address, "/v1/never", after)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, CallError::TimedOut { after: told, .. } if told == after),
-        "{error}"
-    );
+    let error = client.get_json::<u32>(server.address, "/v1/never", after).await.unwrap_err();
+    assert!(matches!(error, CallError::TimedOut { after: told, .. } if told == after), "{error}");
     assert!(error.is_unknown() && !error.is_refused());
     let gone = server.address;
     server.stop().await;
-    let error = client
-        .get_json::<u32>(gone, "/v1/peer", SOON)
-        .await
-        .unwrap_err();
+    let error = client.get_json::<u32>(gone, "/v1/peer", SOON).await.unwrap_err();
     assert!(error.is_refused() && !error.is_unknown(), "{error}");
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_what_was_asked_is_a_bad_body() {
     let server = start(Guard::Open).await;
-    let error = Client::new(None)
-        .get_json::<Vec<u32>>(server.address, "/v1/peer", SOON)
-        .await
-        .unwrap_err();
+    let error = Client::new(None).get_json::<Vec<u32>>(server.address, "/v1/peer", SOON).await.unwrap_err();
     assert!(matches!(error, CallError::BadBody { .. }), "{error}");
     server.stop().await;
 }
@@ -228,14 +165,8 @@ async fn an_answer_that_is_not_what_was_asked_is_a_bad_body() {
 async fn calls_one_after_the_other_share_a_connection() {
     let server = start(Guard::Open).await;
     let client = Client::new(None);
-    let first: u16 = client
-        .get_json(server.address, "/v1/peer", SOON)
-        .await
-        .unwrap();
-    let second: u16 = client
-        .get_json(server.address, "/v1/peer", SOON)
-        .await
-        .unwrap();
+    let first: u16 = client.get_json(server.address, "/v1/peer", SOON).await.unwrap();
+    let second: u16 = client.get_json(server.address, "/v1/peer", SOON).await.unwrap();
     assert_eq!(first, second);
     server.stop().await;
 }
@@ -244,11 +175,7 @@ async fn calls_one_after_the_other_share_a_connection() {
 async fn stopping_does_not_wait_for_a_request_that_never_ends() {
     let server = start(Guard::Open).await;
     let address = server.address;
-    let never = tokio::spawn(async move {
-        Client::new(None)
-            .get_json::<u32>(address, "/v1/never", SOON * 10)
-            .await
-    });
+    let never = tokio::spawn(async move { Client::new(None).get_json::<u32>(address, "/v1/never", SOON * 10).await });
     while get(&Client::new(None), address, "/livez").await.is_err() {}
     let begun = Instant::now();
     server.stop().await;
@@ -270,10 +197,7 @@ async fn forgetful(listener: TcpListener, seen: Arc<AtomicUsize>) {
                     return;
                 }
                 first = false;
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1")
-                    .await
-                    .unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1").await.unwrap();
             }
         });
     }
@@ -289,15 +213,8 @@ async fn a_get_on_a_broken_connection_is_asked_again_and_a_post_is_not() {
     for _ in 0..2 {
         assert_eq!(client.get_json::<u32>(address, "/", SOON).await.unwrap(), 1);
     }
-    assert_eq!(
-        seen.load(Ordering::SeqCst),
-        3,
-        "the second one was asked twice"
-    );
-    let error = client
-        .post_json::<_, u32>(address, "/", &1, SOON)
-        .await
-        .unwrap_err();
+    assert_eq!(seen.load(Ordering::SeqCst), 3, "the second one was asked twice");
+    let error = client.post_json::<_, u32>(address, "/", &1, SOON).await.unwrap_err();
     assert!(matches!(error, CallError::Broken { .. }), "{error}");
     assert_eq!(seen.load(Ordering::SeqCst), 4, "asked once only");
     server.abort();
