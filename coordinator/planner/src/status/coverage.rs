@@ -13,9 +13,22 @@ use crate::safety::Quorum;
 /// A truth, its reason and its sentence.
 pub(super) type Verdict = (Truth, &'static str, String);
 
-/// Slots whose owner's server runs and answers, and holds no writes back.
+/// Slots whose owner's server runs and answers, and holds no writes back. While slots move, Reports run after each
+/// other: a slot that its source has let go of in a newer Report than its target has taken it in counts as served if
+/// any server shows it with an owner that serves.
 pub(super) fn served(seen: &Seen) -> SlotSet {
-    slots_of(seen.facts, seen.facts.nodes.iter().filter(|node| serves(node)))
+    let own_words = slots_of(seen.facts, seen.facts.nodes.iter().filter(|node| serves(node)));
+    if !is_moving(seen) {
+        return own_words;
+    }
+    let lines = seen.facts.views().flat_map(|(_, view)| &view.nodes);
+    let alive = lines.filter(|line| seen.facts.nodes.iter().any(|n| n.id.as_ref() == Some(&line.id) && serves(n)));
+    alive.fold(own_words, |all, line| all.union(&line.slots))
+}
+
+fn is_moving(seen: &Seen) -> bool {
+    slots_on_their_way(seen.shards) > 0
+        || seen.facts.nodes.iter().filter_map(|node| node.report).any(|report| !report.jobs.is_empty())
 }
 
 fn serves(node: &Node) -> bool {
@@ -74,8 +87,7 @@ fn why_unserved(seen: &Seen, unserved: &SlotSet) -> Verdict {
 /// Members whose server sees other owners than the true ones. While slots move, views run after each other: then only
 /// slots that a view gives to nobody count.
 fn disagreeing<'s>(seen: &'s Seen) -> Vec<&'s NodeName> {
-    let moving = slots_on_their_way(seen.shards) > 0
-        || seen.facts.nodes.iter().filter_map(|node| node.report).any(|report| !report.jobs.is_empty());
+    let moving = is_moving(seen);
     let views = seen.facts.views().filter(|(node, _)| seen.shards.iter().any(|shard| shard.has(node.name)));
     let off = views.filter(|(_, view)| if moving { view.covered() != SlotSet::full() } else { !agrees(seen, view) });
     off.map(|(node, _)| node.name).collect()
