@@ -59,7 +59,7 @@ pub enum ServerState {
         /// For whom or what, a sentence.
         reason: String,
     },
-    /// Surely not running, and will not be started: the folder is not this node's, or the server is too old.
+    /// Not started by this agent, and will not be: the folder is not this node's, or the server is too old.
     Refused {
         /// Why, and what to do, a sentence.
         reason: String,
@@ -93,9 +93,10 @@ impl ServerState {
         }
     }
 
-    /// Whether the agent certifies that the server is dead and stays so until this agent starts it.
+    /// Whether the agent certifies that the server is dead and stays so until this agent starts it. An agent that
+    /// refuses its folder certifies nothing: the folder, and the lock in it, are another node's.
     pub fn is_certainly_down(&self) -> bool {
-        matches!(self, Self::Waiting { .. } | Self::Refused { .. } | Self::Dead { .. } | Self::Retired)
+        matches!(self, Self::Waiting { .. } | Self::Dead { .. } | Self::Retired)
     }
 }
 

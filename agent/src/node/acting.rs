@@ -153,16 +153,12 @@ impl Reconciler {
         });
     }
 
-    /// Stops the server, empties the folder, and says so. Each step may be cut off and is done again.
+    /// Says so, then stops the server; the start check that follows has the folder emptied.
     async fn retire(&mut self) {
         self.shared.state().event(Severity::Normal, "Retiring", "the member gives up its server and its data");
         if !self.write_down(|ledger| ledger.retired = true) {
             return;
         }
         self.end_server().await;
-        if let Err(error) = super::folder::empty(&self.shared.args.dir) {
-            self.shared.state().problem("FolderNotEmptied", whole(&error));
-        }
-        self.shared.state().disk = redisnode_proto::report::Disk::default();
     }
 }

@@ -143,9 +143,12 @@ async fn hello(shared: &Shared, request: &Request) -> Response {
 }
 
 async fn fresh_look(shared: &Shared) {
+    if shared.state().server.is_certainly_down() {
+        // There is nothing to look at, and the word that it is down is as new as can be.
+        return;
+    }
     let mut looks = shared.looks.subscribe();
     let seen = *looks.borrow_and_update();
-    shared.state().look_wanted = true;
     shared.wake.notify_one();
     // A server that is down or hangs gives no look; then the last Report says so. A server's look may have been under
     // way already: the one after it is surely newer than the call.

@@ -79,9 +79,23 @@ impl Reconciler {
                 self.ask(ask);
             }
             StartAct::Promote { mate, mate_id } => self.send_notice(mate, mate_id),
-            StartAct::Never => self.shared.state().server = ServerState::Retired,
+            StartAct::Never => self.retired(),
             StartAct::Start { gated, aside, lost } if launcher => self.start(verdict.row, gated, aside, lost).await,
             StartAct::Start { .. } => self.waits("the server may start, but no launcher runs".into()),
+        }
+    }
+
+    /// The folder is emptied again: the life before may have died between its word and its deed.
+    fn retired(&mut self) {
+        let emptied = folder::empty(&self.shared.args.dir);
+        let mut state = self.shared.state();
+        match emptied {
+            Ok(()) => {
+                state.disk = redisnode_proto::report::Disk::default();
+                state.settle("FolderNotEmptied");
+                state.server = ServerState::Retired;
+            }
+            Err(error) => state.problem("FolderNotEmptied", whole(&error)),
         }
     }
 

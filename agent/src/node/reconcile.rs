@@ -210,7 +210,6 @@ impl Reconciler {
             let mut state = self.shared.state();
             state.silent_since = None;
             state.server = server;
-            state.look_wanted = false;
             state.forget_finished_resumes();
         }
         // Published before anybody who waits for this look is told that it was taken.

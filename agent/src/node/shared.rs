@@ -71,8 +71,6 @@ pub(super) struct State {
     pub(super) imports: BTreeMap<u16, Millis>,
     /// Mates that refused to take over since the check began.
     pub(super) refused: BTreeSet<NodeName>,
-    /// Somebody waits for a fresh look.
-    pub(super) look_wanted: bool,
     event_number: u64,
 }
 
@@ -208,7 +206,6 @@ impl State {
             restart_needed: Vec::new(),
             imports: BTreeMap::new(),
             refused: BTreeSet::new(),
-            look_wanted: false,
             event_number: 0,
         }
     }
