@@ -23,9 +23,10 @@ pub(crate) fn adopt(facts: &Facts, base: &Layout, wanted: &Wanted) -> Vec<Shard>
 }
 
 /// The shard with those of its nodes that are not gone for good, and its primary in truth. A name that will be there
-/// again keeps its place; a shard that nobody is left of is no more.
+/// again keeps its place, and so does one that left slots; a shard that nobody is left of is no more.
 fn seat(facts: &Facts, shard: &LayoutShard, wanted: &Wanted) -> Option<Shard> {
-    let stays = |name: &&NodeName| facts.node(name).is_some_and(|node| !node.is_gone()) || wanted.has(name);
+    let here = |name: &NodeName| facts.node(name).is_some_and(|node| !node.is_gone() || facts.left_slots(node));
+    let stays = |name: &&NodeName| wanted.has(name) || here(name);
     let nodes: Vec<&NodeName> = shard.nodes().filter(stays).collect();
     let primary = primary_of(facts, shard, &nodes)?.clone();
     let replicas = nodes.into_iter().filter(|name| **name != primary).cloned().collect();

@@ -89,7 +89,7 @@ pub(crate) fn changes(base: &Layout, next: &Layout) -> Vec<PlannedEvent> {
         match base.member(name) {
             None => events.push(PlannedEvent::normal("MemberJoins", format!("{name} joins"))),
             Some(before) if before.member.uid != member.member.uid => {
-                let message = format!("{name} is back as a new incarnation, without what it had");
+                let message = format!("{name} is back as a new incarnation");
                 events.push(PlannedEvent::warning("MemberReplaced", message));
             }
             Some(_) => {}

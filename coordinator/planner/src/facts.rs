@@ -66,6 +66,11 @@ impl<'a> Facts<'a> {
         self.node(name).and_then(|node| node.id.as_ref()).map(|id| self.owners.slots_of(id)).unwrap_or_default()
     }
 
+    /// Whether an id that `node` had before owns slots still.
+    pub(crate) fn left_slots(&self, node: &Node) -> bool {
+        node.former_id().is_some_and(|id| self.owners.by_node.contains_key(id))
+    }
+
     /// The node tables of all servers that answer.
     pub(crate) fn views(&self) -> impl Iterator<Item = (&Node<'a>, &'a View)> {
         self.nodes.iter().filter_map(|node| Some((node, node.view()?)))
@@ -97,7 +102,7 @@ impl<'a> Node<'a> {
 
     /// A server's own word, then its folder's, then the Layout's hint as long as the incarnation is the same.
     fn present_id(&self) -> Option<NodeId> {
-        if self.is_retired() {
+        if self.is_retired() || self.has_foreign_folder() {
             return None;
         }
         if let Some(report) = self.report {
@@ -114,6 +119,20 @@ impl<'a> Node<'a> {
     pub(crate) fn former_id(&self) -> Option<&'a NodeId> {
         let hint = self.listed?.node_id.as_ref()?;
         (self.id.as_ref() != Some(hint)).then_some(hint)
+    }
+
+    /// Its folder is another cluster's or another member's: what is in it says nothing about this one.
+    pub(crate) fn has_foreign_folder(&self) -> bool {
+        self.report.is_some_and(|report| {
+            report.ledger.cluster != report.cluster || report.ledger.member.name != report.member.name
+        })
+    }
+
+    /// Whether it is known for sure that it has no longer what the base knew it by: it was heard, from a folder of its
+    /// own, without it. A successor that has not spoken yet may have the folder.
+    pub(crate) fn has_lost_its_folder(&self) -> bool {
+        let refused = self.report.is_some_and(|report| matches!(report.server, ServerState::Refused { .. }));
+        self.is_heard() && !refused && !self.has_foreign_folder() && self.former_id().is_some()
     }
 
     /// The number in its name; the greatest of all if the name has none.
@@ -183,7 +202,7 @@ impl<'a> Node<'a> {
     /// Whether it holds, or may hold, a copy of what the server with id `dead` had, so that it can be promoted in its
     /// place. A server that is neither running nor certainly down may hold one: unknown is not nothing.
     pub(crate) fn may_hold_copy_of(&self, dead: Option<&NodeId>) -> bool {
-        let Some(report) = self.report else { return !self.is_gone() };
+        let Some(report) = self.report else { return true };
         let same = |primary: Option<&NodeId>| dead.is_none() || primary == dead;
         if let Some(running) = report.server.running() {
             let follows = running.replication.role == Role::Replica && same(self.follows());

@@ -111,6 +111,11 @@ fn loss(
     let holders: BTreeSet<&NodeName> =
         mates.chain(elsewhere).filter(|mate| mate.may_hold_copy_of(Some(id))).map(|mate| mate.name).collect();
     let name = shard.map_or("a shard", ShardName::as_str);
+    if let Some(node) = node.filter(|node| !node.has_lost_its_folder()) {
+        let message = format!("{name} lost its primary; {} may come back with its data", node.name);
+        notes.decline(Why::TakeoverPending, message);
+        return false;
+    }
     if !holders.is_empty() {
         let message = format!("{name} lost its primary; {} may still take over", list(holders));
         notes.decline(Why::TakeoverPending, message);
@@ -118,7 +123,7 @@ fn loss(
     }
     let slots = facts.owners.slots_of(id);
     let message = format!(
-        "the data of {name} (slots {slots}) is lost: its primary came back without its folder or is gone, and no \
+        "the data of {name} (slots {slots}) is lost: its primary came back without its folder, and no \
          replica had a copy; its slots are claimed anew, empty"
     );
     notes.events.push(PlannedEvent::warning("DataLost", message));

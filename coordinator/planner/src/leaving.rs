@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use redisnode_proto::NodeName;
+use redisnode_proto::report::ServerState;
 
 use crate::decision::{IntentKind, PlannedEvent, Why};
 use crate::draft::{Fate, Notes, Shard, Wanted, list};
@@ -102,7 +103,8 @@ pub(crate) fn removals(
     let mut remove = Vec::new();
     let mut members = wanted.members;
     let may = |node: &Node| may_be_removed(facts, quorum, leaving, node);
-    for node in facts.nodes.iter().rev().filter(|node| !node.is_gone()) {
+    // One that is gone and left slots is made anew: its successor may have its folder.
+    for node in facts.nodes.iter().rev().filter(|node| !node.is_gone() || facts.left_slots(node)) {
         let above = !wanted.has(node.name);
         // Above what is wanted only from the top: the machine runs ordinals without gaps.
         let in_turn = !above || members == wanted.members;
@@ -136,7 +138,7 @@ fn may_be_removed(
     if node.listed.is_none() && !leaving.contains(node.name) {
         return never_had_anything(facts, node);
     }
-    if !node.is_retired() {
+    if !node.is_retired() && !is_dead_weight(facts, quorum, node) {
         return Err((Why::NotRetired, "it must have given up everything".to_owned()));
     }
     let known_by = |id| facts.views().filter(move |(_, view)| view.node(id).is_some()).map(|(node, _)| node.name);
@@ -145,6 +147,16 @@ fn may_be_removed(
         return Err((Why::NotForgotten, format!("{} must forget it", list(known))));
     }
     Ok(())
+}
+
+/// A member that was told to leave, whose server is certainly down and owns nothing: it cannot give up anything, and
+/// must not stand in the way of a configuration that is taken back. A folder that is not its own is left alone.
+fn is_dead_weight(facts: &Facts, quorum: &Quorum, node: &Node) -> bool {
+    let told = node.listed.is_some_and(|listed| listed.leaving);
+    let down = node.report.is_some_and(|report| {
+        matches!(report.server, ServerState::Dead { .. } | ServerState::Waiting { .. }) && !node.has_foreign_folder()
+    });
+    told && down && !facts.left_slots(node) && quorum.agrees_it_owns_nothing(node.id.as_ref())
 }
 
 /// A silent member that no Layout lists holds nothing for sure when everybody else is heard and no slot has an owner

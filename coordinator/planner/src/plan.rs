@@ -11,7 +11,7 @@ use crate::founding::{self, Progress};
 use crate::safety::Quorum;
 use crate::status::{self, Seen};
 use crate::world::World;
-use crate::{adopt, base, forget, handoffs, health, leaving, rollout, seats, shards, targets};
+use crate::{adopt, base, forget, handoffs, health, leaving, placement, rollout, seats, shards, targets};
 
 /// What to do now. The same World gives the same Plan; a World that is what the spec asks for gives one that changes
 /// nothing.
@@ -51,6 +51,8 @@ struct Draft {
     notes: Notes,
     /// A Layout may be published.
     speaks: bool,
+    /// The members are placed as well as can be, where they are now.
+    well_placed: bool,
     restart: Vec<NodeName>,
     remove: Vec<NodeName>,
     members_wanted: u32,
@@ -64,6 +66,7 @@ impl Draft {
             decided: Decided::default(),
             notes: Notes::default(),
             speaks: true,
+            well_placed: false,
             restart: Vec::new(),
             remove: Vec::new(),
             members_wanted: wanted.members,
@@ -76,6 +79,7 @@ impl Draft {
             None => self.found(facts),
             Some(base) => {
                 self.decided.shards = adopt::adopt(facts, base, &self.wanted);
+                self.well_placed = placement::is_optimal(facts, &self.decided.shards);
                 if let Some(refusal) = quorum.refusal() {
                     self.notes.declined.push(refusal);
                     self.keep(facts, base);
@@ -160,6 +164,7 @@ impl Draft {
             wanted: &self.wanted,
             leaving: &self.decided.leaving,
             declined: &self.notes.declined,
+            well_placed: self.well_placed,
         };
         status::show(&seen)
     }

@@ -14,7 +14,6 @@ use redisnode_proto::{NodeName, SlotSet};
 use crate::decision::Declined;
 use crate::draft::{Fate, Shard, Wanted};
 use crate::facts::{Facts, Node};
-use crate::placement;
 
 /// What the status is made from.
 pub(crate) struct Seen<'s, 'a> {
@@ -23,21 +22,20 @@ pub(crate) struct Seen<'s, 'a> {
     pub(crate) wanted: &'s Wanted,
     pub(crate) leaving: &'s BTreeSet<NodeName>,
     pub(crate) declined: &'s [Declined],
+    pub(crate) well_placed: bool,
 }
 
 /// The status.
 pub(crate) fn show(seen: &Seen) -> ClusterStatus {
     let (conditions, summary) = conditions::judge(seen);
     let waiting_for: Vec<String> = seen.declined.iter().map(|declined| declined.message.clone()).collect();
-    let founded = seen.facts.base.is_some();
-    let optimal = founded && placement::is_optimal(seen.facts, seen.shards);
     ClusterStatus {
         observed_generation: seen.facts.world.spec_generation,
         layout_generation: seen.facts.base.map(|base| base.generation),
         summary: summary.to_owned(),
         conditions,
         counts: counts(seen),
-        placement: if optimal { "Optimal" } else { "BestEffort" }.to_owned(),
+        placement: if seen.well_placed { "Optimal" } else { "BestEffort" }.to_owned(),
         progress: progress(seen),
         waiting_for,
         nodes: nodes::list(seen),

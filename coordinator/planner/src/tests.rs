@@ -1,8 +1,12 @@
 //! Tests of `plan()` as a whole, against a tiny world that obeys Layouts.
 
-mod cases;
 mod converge;
+mod founding;
 mod model;
 mod obey;
 mod outage;
+mod placing;
 mod rolling;
+mod saying;
+mod scaling;
+mod truth;

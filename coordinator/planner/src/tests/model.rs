@@ -224,9 +224,10 @@ impl Model {
     }
 
     fn running(&self, sim: &Sim, id: &NodeId) -> Running {
-        let lines: Vec<ViewNode> = match self.table.contains_key(id) {
-            true => self.table.iter().map(|(id, line)| view_node(id, line)).collect(),
-            false => vec![view_node(id, &sim.line())],
+        let lines: Vec<ViewNode> = if self.table.contains_key(id) {
+            self.table.iter().map(|(id, line)| view_node(id, line)).collect()
+        } else {
+            vec![view_node(id, &sim.line())]
         };
         Running {
             version: sim.version,

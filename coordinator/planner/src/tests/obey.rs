@@ -37,7 +37,9 @@ impl Model {
         for name in &plan.remove {
             let sim = self.nodes.remove(name).unwrap();
             let unlisted = self.published.as_ref().is_some_and(|layout| layout.member(name).is_none());
-            let gave_up = sim.retired || unlisted;
+            let dead = |id: &NodeId| self.table.get(id).is_some_and(|line| !line.alive && !line.slots.is_empty());
+            let only_copy = sim.has_data && sim.follows.as_ref().is_some_and(dead);
+            let gave_up = sim.retired || unlisted || (!sim.up && !only_copy);
             assert!(gave_up && sim.slots.is_empty(), "{name} was removed before it gave up everything");
         }
         self.run_ordinals(plan.members_wanted);

@@ -1,0 +1,93 @@
+//! What the status says: nothing that was not seen, and nothing better than it is.
+
+use redisnode_proto::Millis;
+use redisnode_proto::event::Problem;
+use redisnode_proto::status::{ConditionType, Truth};
+
+use super::converge::condition;
+use super::model::{Model, name, spec};
+use super::outage::Fault;
+use super::truth::settled;
+use crate::{Plan, Presence};
+
+fn message(plan: &Plan, kind: ConditionType) -> String {
+    plan.status.conditions.iter().find(|condition| condition.kind == kind).unwrap().message.clone()
+}
+
+#[test]
+fn a_silent_owner_is_unknown_and_not_dead() {
+    let mut model = settled(5, 0);
+    model.sim(0).speaks = false;
+    model.now = model.now.after(Millis(10_000));
+    let plan = model.plan();
+    assert_eq!(condition(&plan, ConditionType::ClusterOK), Truth::Unknown);
+    assert!(message(&plan, ConditionType::ClusterOK).contains("demo-0"));
+    assert_eq!(plan.status.summary, "KO");
+    let entry = plan.status.nodes.iter().find(|node| node.name == name(0)).unwrap();
+    assert_eq!((entry.state.as_str(), entry.ready, entry.role), ("Silent", false, None));
+}
+
+#[test]
+fn an_owner_that_is_dead_for_sure_leaves_its_slots_uncovered() {
+    let mut model = settled(5, 0);
+    model.strike(&name(0), Fault::Kill);
+    let plan = model.plan();
+    assert_eq!(condition(&plan, ConditionType::ClusterOK), Truth::False);
+    assert_eq!(condition(&plan, ConditionType::Ready), Truth::False);
+    assert!(message(&plan, ConditionType::Degraded).contains("demo-0: it was killed"));
+    model.strike(&name(1), Fault::Kill);
+    model.sim(1).machine.presence = Presence::Down;
+    let plan = model.plan();
+    assert_eq!(condition(&plan, ConditionType::ClusterOK), Truth::False);
+    assert_eq!(plan.status.counts.slots_covered, 16384 - 2 * 3277);
+}
+
+#[test]
+fn lost_data_and_problems_are_said_as_long_as_a_report_says_them() {
+    let mut model = settled(3, 0);
+    model.sim(1).data_lost = Some("slots 1-2 are empty".to_owned());
+    model.sim(2).problems = vec![Problem::new("DiskFull", "the disk is full: make room")];
+    let plan = model.plan();
+    let degraded = message(&plan, ConditionType::Degraded);
+    assert!(degraded.starts_with("demo-1: slots 1-2 are empty"), "{degraded}");
+    assert!(degraded.contains("demo-2: the disk is full"), "{degraded}");
+    let entry = plan.status.nodes.iter().find(|node| node.name == name(2)).unwrap();
+    assert_eq!(entry.message.as_deref(), Some("the disk is full: make room"));
+    assert_eq!(condition(&plan, ConditionType::Ready), Truth::True);
+    model.sim(1).data_lost = None;
+    model.sim(2).problems.clear();
+    assert_eq!(condition(&model.plan(), ConditionType::Degraded), Truth::False);
+}
+
+#[test]
+fn a_replica_out_of_sync_makes_the_cluster_not_ready() {
+    let mut model = settled(3, 1);
+    model.sim(4).synced = false;
+    model.refresh();
+    let plan = model.plan();
+    assert_eq!(condition(&plan, ConditionType::ClusterOK), Truth::True);
+    assert_eq!(condition(&plan, ConditionType::Ready), Truth::False);
+    assert_eq!((plan.status.counts.min_replicas, plan.status.counts.max_replicas), (0, 1));
+    assert_eq!(plan.status.counts.nodes_ready, 5);
+}
+
+#[test]
+fn nothing_is_known_before_anybody_was_heard() {
+    let mut model = Model::new(spec(3, 1));
+    for sim in model.nodes.values_mut() {
+        sim.speaks = false;
+    }
+    let plan = model.plan();
+    assert_eq!(condition(&plan, ConditionType::ClusterOK), Truth::Unknown);
+    assert_eq!(plan.layout, None);
+}
+
+#[test]
+fn nodes_are_listed_by_shard_primary_first() {
+    let mut model = settled(2, 1);
+    let plan = model.plan();
+    let names: Vec<_> = plan.status.nodes.iter().map(|node| node.name.clone()).collect();
+    assert_eq!(names, [0, 2, 1, 3].map(name));
+    assert_eq!(plan.status.nodes[1].primary, Some(name(0)));
+    assert_eq!(plan.status.summary, "OK");
+}
