@@ -189,7 +189,8 @@ impl State {
     fn new(ledger: Ledger) -> Self {
         Self {
             ledger,
-            server: ServerState::Waiting { reason: "the agent is starting".into() },
+            // Not a word about the server before it was looked at: an agent that restarts stands beside a running one.
+            server: ServerState::Unknown { reason: "the agent is starting".into() },
             disk: Disk::default(),
             peers: Peers::new(),
             addresses: BTreeMap::new(),
