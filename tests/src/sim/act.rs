@@ -15,6 +15,9 @@ use super::ids::{Addr, Id};
 use super::mutation::Mutation;
 use super::world::World;
 
+/// A slot just opened for arrival is left alone so long: the source opens its side meanwhile.
+const IMPORT_GRACE: u64 = 5000;
+
 impl World {
     pub(crate) fn running_step(&mut self, node: usize) {
         self.tend_gate(node);
@@ -22,6 +25,7 @@ impl World {
         if busy {
             return;
         }
+        self.forget_finished_resumes(node);
         self.tend_notice(node);
         self.tend_election(node);
         self.tend_former_life(node);
@@ -47,6 +51,13 @@ impl World {
             }
         }
         self.run_moves(node, &sends, hands_off);
+    }
+
+    fn forget_finished_resumes(&mut self, node: usize) {
+        let mine = self.nodes[node].server.as_ref().map(|s| s.me().slots.clone()).unwrap_or_default();
+        if let Some(agent) = &mut self.nodes[node].agent {
+            agent.inbox.resume.retain(|(slot, _)| mine.contains(*slot));
+        }
     }
 
     /// A random end of the agent in the middle of its work.
@@ -152,7 +163,7 @@ impl World {
             Some(Step::Ask(names)) => self.ask(node, names),
             Some(Step::Answer(Outcome::Done { .. } | Outcome::Refused { .. })) => {
                 if let Some(agent) = &mut self.nodes[node].agent {
-                    agent.inbox.death = None;
+                    (agent.inbox.death, agent.inbox.forced_at) = (None, None);
                 }
             }
             Some(Step::Answer(Outcome::Pending { .. })) => self.wake(node, 30),
@@ -248,6 +259,12 @@ impl World {
     }
 
     fn close_import(&mut self, node: usize, slot: Slot, owner: &redisnode_proto::NodeName) {
+        let now = self.now;
+        let recent = |at: &u64| now < at + IMPORT_GRACE;
+        let imports = self.nodes[node].agent.as_ref().map(|agent| &agent.imports);
+        if imports.and_then(|imports| imports.get(&slot)).is_some_and(recent) {
+            return;
+        }
         let Some(server) = &self.nodes[node].server else { return };
         if super::data::keys_in(&server.data, slot).next().is_none() {
             self.with_server(node, |s, _| s.set_stable(&one(slot)));
@@ -255,6 +272,9 @@ impl World {
         }
         let request = redisnode_proto::message::ResumeRequest { target: server.id.node_id(), slots: vec![slot] };
         self.call(node, owner, Body::Resume(request));
+        if let Some(agent) = &mut self.nodes[node].agent {
+            agent.imports.insert(slot, now);
+        }
     }
 
     /// Whether the server is a primary that owns slots.

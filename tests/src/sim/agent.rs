@@ -45,6 +45,8 @@ pub(crate) struct Agent {
     pub(crate) reopen: Option<(Vec<(Slot, NodeId)>, Time)>,
     /// The manual failover that this agent was asked for: from whom, and until when.
     pub(crate) takeover: Option<(NodeId, Time)>,
+    /// When slots were opened here for arrival, or their owner was asked to go on.
+    pub(crate) imports: BTreeMap<Slot, Time>,
     /// A look is due at once.
     pub(crate) due: bool,
 }
@@ -53,6 +55,7 @@ pub(crate) struct Agent {
 pub(crate) struct Start {
     pub(crate) since: Time,
     pub(crate) refused: BTreeSet<NodeName>,
+    pub(crate) refused_at: Option<Time>,
     pub(crate) reason: String,
 }
 
@@ -81,8 +84,6 @@ impl World {
             problems: Vec::new(),
             events: Vec::new(),
         };
-        let adopted = self.nodes[node].server.as_ref().filter(|s| self.now < s.started_at + 2 * self.node_timeout);
-        let gate = adopted.map(|server| server.started_at);
         self.nodes[node].agent = Some(Agent {
             life,
             report: Rc::new(report),
@@ -91,13 +92,14 @@ impl World {
             stopping: None,
             failed_since: None,
             start: None,
-            gate,
+            gate: None,
             layout_confirmed_at: None,
             refused: BTreeSet::new(),
             calls: BTreeSet::new(),
             moves: Moves::default(),
             reopen: None,
             takeover: None,
+            imports: BTreeMap::new(),
             due: false,
         });
         self.observe(node);
@@ -284,6 +286,3 @@ impl Moves {
             .collect()
     }
 }
-
-/// Kept small on purpose: by name, what is under way there.
-pub(crate) type ByName<T> = BTreeMap<NodeName, T>;

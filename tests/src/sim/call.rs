@@ -160,7 +160,7 @@ impl World {
             Some(Step::Answer(outcome)) => {
                 if !matches!(outcome, Outcome::Pending { .. }) {
                     if let Some(agent) = &mut self.nodes[node].agent {
-                        agent.inbox.death = None;
+                        (agent.inbox.death, agent.inbox.forced_at) = (None, None);
                     }
                 }
                 outcome

@@ -157,7 +157,13 @@ impl World {
         }
     }
 
+    /// Somebody else has a newer term: who holds the lease (the newest life) takes another one, others end.
     fn forget_term(&mut self, life: u64) {
+        if self.coordinators.lives.iter().any(|other| other.life > life) {
+            self.say(|| format!("coordinator {life}: ends, another one leads"));
+            self.coordinators.lives.retain(|known| known.life != life);
+            return;
+        }
         if let Some(known) = self.life(life) {
             (known.term, known.published) = (None, None);
         }

@@ -162,6 +162,9 @@ impl World {
     fn lose_folder(&mut self, node: usize, back: Time) {
         self.kill_agent_quietly(node);
         self.crash_server(node, "its pod is deleted");
+        if let Some(conf) = &self.nodes[node].disk.conf {
+            self.oracle.buries(conf.id);
+        }
         self.nodes[node].disk = Disk::default();
         self.nodes[node].dump.clear();
         let uid = format!("u{}", self.next_life()).parse().unwrap();
@@ -196,6 +199,7 @@ impl World {
     fn cut_off(&mut self, node: usize) {
         self.excuse_unreplicated(node);
         self.net.last_cut.insert(node, self.now);
+        self.net.cut_since.insert(node, self.now);
     }
 
     fn mend(&mut self) {

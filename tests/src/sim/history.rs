@@ -171,6 +171,9 @@ pub(crate) fn finish(mut world: World, seed: u64, title: String) -> Outcome {
             Err(why) => world.oracle.fail(invariant::CONVERGES, why),
         }
     }
+    if world.oracle.broken.is_some() {
+        world.log_tableau();
+    }
     Outcome {
         seed,
         title,

@@ -35,6 +35,7 @@ mod replication;
 mod server;
 mod spec;
 mod start;
+mod tableau;
 mod world;
 
 pub use history::{Outcome, random_history};

@@ -10,7 +10,7 @@ use redisnode_proto::job::Job;
 use redisnode_proto::ledger::OpenSlots;
 use redisnode_proto::message::{ImportReply, ImportRequest};
 use redisnode_proto::topology::Direction;
-use redisnode_proto::{Millis, NodeName, Slot, SlotSet};
+use redisnode_proto::{Generation, Millis, NodeName, Slot, SlotSet};
 
 use super::call::Body;
 use super::data::{Key, keys_in};
@@ -19,7 +19,7 @@ use super::migrate::{Fate, Moved, migrate};
 use super::world::World;
 
 /// Slots that are open at a time, for one target.
-const BATCH: usize = 1024;
+const BATCH: usize = 256;
 /// Keys that one look moves.
 const KEYS: usize = 2;
 
@@ -35,8 +35,8 @@ pub(crate) struct Moves {
 
 struct Move {
     send: SendTo,
-    /// The slots that are being opened.
-    batch: SlotSet,
+    /// Slots that the target's agent has opened, and this side has not yet.
+    agreed: SlotSet,
     /// Which replicas' agents know of them.
     told: BTreeSet<NodeName>,
     /// The target's agent has opened these, in this life of this agent.
@@ -74,7 +74,7 @@ impl World {
         agent.moves.by_target.retain(|target, _| sends.iter().any(|send| send.target == *target));
         for send in sends {
             let fresh =
-                || Move { send: send.clone(), batch: SlotSet::new(), told: BTreeSet::new(), opened: SlotSet::new() };
+                || Move { send: send.clone(), agreed: SlotSet::new(), told: BTreeSet::new(), opened: SlotSet::new() };
             let work = agent.moves.by_target.entry(send.target.clone()).or_insert_with(fresh);
             if work.send.target_id != send.target_id {
                 *work = fresh();
@@ -92,32 +92,67 @@ impl World {
         }
     }
 
-    /// Opens the next few slots: the replicas' agents are told first where the marks would die with the server, then
-    /// the target's agent is asked for its consent.
+    /// Opens the next few slots: with the consent of the target's agent, then (where the marks would die with the server)
+    /// with the knowledge of the replicas' agents, then here.
     fn open_more(&mut self, node: usize, send: &SendTo) {
         let batch = self.next_batch(send);
         let Some(server) = &self.nodes[node].server else { return };
-        let source = server.id.node_id();
-        let replicas = self.replicas_of(node);
-        let survive = self.flavor.marks_survive;
+        let (source, mine) = (server.id.node_id(), server.me().slots.clone());
         let Some(work) = self.work(node, &send.target) else { return };
-        if work.batch != batch {
-            (work.batch, work.told) = (batch.clone(), BTreeSet::new());
-        }
-        let untold: Vec<NodeName> = replicas.iter().filter(|name| !work.told.contains(*name)).cloned().collect();
-        if !survive && !untold.is_empty() {
-            let heir = replicas[0].clone();
-            let others = self.all_open(node);
-            let slots = others.into_iter().chain(batch.iter().map(|slot| (slot, send.target_id.clone()))).collect();
-            for name in untold {
-                let open = OpenSlots { source: source.clone(), slots, heir: heir.clone() };
-                self.call(node, &name, Body::OpenSlots(open));
-                return;
-            }
+        work.agreed = work.agreed.intersection(&mine).intersection(&send.slots);
+        let agreed = work.agreed.clone();
+        if agreed.is_empty() {
+            let request = ImportRequest {
+                generation: self.generation(node),
+                source,
+                slots: batch.iter().collect(),
+                resume: false,
+            };
+            self.call(node, &send.target, Body::Import(request));
             return;
         }
-        let request = ImportRequest { source, slots: batch.iter().collect(), resume: false };
-        self.call(node, &send.target, Body::Import(request));
+        let untold = self.untold(node, &send.target);
+        if untold.is_empty() {
+            self.open_here(node, &send.target, &agreed);
+            return;
+        }
+        let others = self.all_open(node);
+        let slots: Vec<_> =
+            others.into_iter().chain(agreed.iter().map(|slot| (slot, send.target_id.clone()))).collect();
+        let heir = untold[0].clone();
+        for name in untold {
+            let open = OpenSlots { source: source.clone(), slots: slots.clone(), heir: heir.clone() };
+            self.call(node, &name, Body::OpenSlots(open));
+        }
+    }
+
+    fn generation(&self, node: usize) -> Generation {
+        let layout = self.nodes[node].disk.ledger.as_ref().and_then(|ledger| ledger.layout.as_ref());
+        layout.map(|layout| layout.generation).unwrap_or_default()
+    }
+
+    /// Replicas' agents that do not know yet what is about to be open; nobody where the marks survive.
+    fn untold(&self, node: usize, target: &NodeName) -> Vec<NodeName> {
+        if self.flavor.marks_survive {
+            return Vec::new();
+        }
+        let work = self.nodes[node].agent.as_ref().and_then(|agent| agent.moves.by_target.get(target));
+        let told = |name: &NodeName| work.is_some_and(|work| work.told.contains(name));
+        self.replicas_of(node).into_iter().filter(|name| !told(name)).collect()
+    }
+
+    /// The source's own mark; from now on keys may go.
+    fn open_here(&mut self, node: usize, target: &NodeName, slots: &SlotSet) {
+        let Some(work) = self.work(node, target) else { return };
+        work.opened = work.opened.union(slots);
+        work.agreed = SlotSet::new();
+        work.told = BTreeSet::new();
+        let target = Id::of(&work.send.target_id);
+        self.with_server(node, |server, _| {
+            let mine = slots.intersection(&server.me().slots);
+            drop(server.set_migrating(&mine, target));
+        });
+        self.wake(node, 1);
     }
 
     /// As many empty slots as fit, or one with keys.
@@ -162,9 +197,9 @@ impl World {
 
     pub(crate) fn replica_knows(&mut self, node: usize, by: &NodeName, open: &OpenSlots) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        for work in agent.moves.by_target.values_mut() {
-            let told: SlotSet = open.slots.iter().map(|(slot, _)| *slot).collect();
-            if work.batch.is_subset(&told) {
+        let told: SlotSet = open.slots.iter().map(|(slot, _)| *slot).collect();
+        for work in agent.moves.by_target.values_mut().filter(|work| !work.agreed.is_empty()) {
+            if work.agreed.is_subset(&told) {
                 work.told.insert(by.clone());
             }
         }
@@ -178,50 +213,58 @@ impl World {
         if !follows {
             return Ack::Refused { reason: "it follows another primary".into() };
         }
-        self.write_ledger(node, |ledger| ledger.open_slots = Some(open.clone()));
+        let some = (!open.slots.is_empty()).then(|| open.clone());
+        self.write_ledger(node, |ledger| ledger.open_slots = some);
         self.with_server(node, |server, _| server.no_failover = !open.slots.is_empty());
         Ack::Done
     }
 
-    /// At the target's agent: its own Layout, or marks that are there already, are its consent.
+    /// At the target's agent: its own Layout, or marks and keys that are there already, are its consent.
     pub(crate) fn open_for_arrival(&mut self, node: usize, request: &ImportRequest) -> ImportReply {
-        let refuse = |reason: &str| ImportReply { opened: Vec::new(), refused: Some(reason.to_owned()) };
-        let wanted = self.judge(node, |s| {
-            let shard = s.my_shard()?;
-            let mine = s.is_primary() && s.primary_of(shard) == &s.me.name && !s.stopping;
-            mine.then(|| shard.slots.clone())
-        });
-        let wanted = wanted.flatten().unwrap_or_default();
-        let Some(server) = &self.nodes[node].server else { return refuse("its server does not run") };
-        if server.stopped || server.is_loading(self.now) {
-            return refuse("its server does not answer");
+        let reply = |opened, unwanted, refused| ImportReply { opened, unwanted, refused };
+        let refuse = |reason: &str| reply(Vec::new(), Vec::new(), Some(reason.to_owned()));
+        let wanted = self
+            .judge(node, |s| s.my_shard().filter(|_| s.is_primary() && !s.stopping).map(|shard| shard.slots.clone()));
+        if self.generation(node) < request.generation {
+            return refuse("it waits for the Layout that the source acts under");
         }
-        let marked: SlotSet = server.open.keys().copied().collect();
+        let Some(wanted) = wanted.flatten() else { return refuse("not a primary of the Layout, or stopping") };
+        let Some(server) = &self.nodes[node].server else { return refuse("its server does not run") };
+        if server.stopped || server.is_loading(self.now) || !server.is_primary() {
+            return refuse("its server does not answer, or is a replica");
+        }
+        let importing = server.open.iter().filter(|(_, (direction, _))| *direction == Direction::Importing);
+        let here = importing.map(|(slot, _)| *slot).chain(server.data.keys().map(|key| key.slot));
         let asked: SlotSet = request.slots.iter().copied().collect();
-        let allowed = if request.resume { wanted.union(&marked) } else { wanted };
+        let allowed = if request.resume { wanted.union(&here.collect()) } else { wanted };
+        let unwanted = if request.resume { asked.difference(&allowed).iter().collect() } else { Vec::new() };
         let slots = asked.intersection(&allowed).difference(&server.me().slots);
         let source = Id::of(&request.source);
-        let done = self.with_server(node, |server, _| server.set_importing(&slots, source));
-        match done {
-            Some(Ok(())) => ImportReply { opened: slots.iter().collect(), refused: None },
+        match self.with_server(node, |server, _| server.set_importing(&slots, source)) {
+            Some(Ok(())) => {
+                let now = self.now;
+                if let Some(agent) = &mut self.nodes[node].agent {
+                    agent.imports.extend(slots.iter().map(|slot| (slot, now)));
+                }
+                reply(slots.iter().collect(), unwanted, None)
+            }
             Some(Err(reason)) => refuse(&reason),
             None => refuse("its server does not run"),
         }
     }
 
-    /// The target has opened slots: the source opens them too, and the keys may go.
+    /// The target has opened slots. Those that were open here already may go on; what it has nothing of is closed.
     pub(crate) fn opened(&mut self, node: usize, by: &NodeName, request: &ImportRequest, reply: &ImportReply) {
         let opened: SlotSet = reply.opened.iter().copied().collect();
-        let Some(work) = self.work(node, by) else { return };
-        work.opened = work.opened.union(&opened);
-        let target = Id::of(&work.send.target_id);
-        let survive = self.flavor.marks_survive;
-        let Some(work) = self.work(node, by) else { return };
-        let wanted = if request.resume || survive { opened } else { opened.intersection(&work.batch) };
-        self.with_server(node, |server, _| {
-            let mine = wanted.intersection(&server.me().slots);
-            drop(server.set_migrating(&mine, target));
-        });
+        let unwanted: SlotSet = reply.unwanted.iter().copied().collect();
+        if request.resume {
+            self.open_here(node, by, &opened);
+            self.with_server(node, |server, _| {
+                drop(server.set_stable(&unwanted.intersection(&server.me().slots)));
+            });
+        } else if let Some(work) = self.work(node, by) {
+            (work.agreed, work.told) = (opened, BTreeSet::new());
+        }
         self.wake(node, 1);
     }
 
@@ -238,7 +281,8 @@ impl World {
         let busy: SlotSet = keyed.iter().map(|key| key.slot).collect();
         let empty = ready.difference(&busy);
         if !unconfirmed.is_empty() {
-            let request = ImportRequest { source, slots: unconfirmed.iter().collect(), resume: true };
+            let generation = self.generation(node);
+            let request = ImportRequest { generation, source, slots: unconfirmed.iter().collect(), resume: true };
             self.call(node, &send.target, Body::Import(request));
         }
         for key in keyed.into_iter().take(KEYS) {

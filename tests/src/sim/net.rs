@@ -18,6 +18,8 @@ pub(crate) struct Net {
     pub(crate) lossy: u32,
     /// Now and then a message of the bus takes this much longer.
     pub(crate) slow_bus: Time,
+    /// When each node was cut off the last time.
+    pub(crate) cut_since: std::collections::BTreeMap<usize, Time>,
     /// When each node was last cut off from anybody.
     pub(crate) last_cut: std::collections::BTreeMap<usize, Time>,
 }

@@ -6,7 +6,7 @@ use redisnode_proto::{ConfigEpoch, Offset};
 
 use super::clock::Time;
 use super::disk::{Conf, Disk as Folder};
-use super::server::{Link, Server};
+use super::server::{Link, Peer, Server};
 
 /// A number as the servers write run ids.
 pub(crate) fn run_id(run: u64) -> String {
@@ -27,7 +27,7 @@ pub(crate) fn view(server: &Server) -> View {
         handshake: false,
         no_address: peer.addr.is_none(),
         connected: *id == server.id || peer.connected,
-        epoch: ConfigEpoch(peer.epoch),
+        epoch: ConfigEpoch(speaks_for(server, peer).epoch),
         slots: (*peer.slots).clone(),
     });
     let open = server.open.iter().map(|(slot, (direction, peer))| OpenSlot {
@@ -42,6 +42,11 @@ pub(crate) fn view(server: &Server) -> View {
         state_ok: server.state_ok,
         current_epoch: ConfigEpoch(server.current_epoch),
     }
+}
+
+/// A replica's line shows its primary's epoch.
+fn speaks_for<'a>(server: &'a Server, peer: &'a Peer) -> &'a Peer {
+    peer.primary.and_then(|id| server.table.get(&id)).unwrap_or(peer)
 }
 
 /// All that the agent reads of a server that answers.

@@ -91,6 +91,11 @@ impl Oracle {
         self.broken.get_or_insert(Broken { invariant, detail });
     }
 
+    /// A server's identity is gone for good: it owns nothing any more.
+    pub(crate) fn buries(&mut self, id: Id) {
+        self.owners.retain(|_, (_, owner)| *owner != id);
+    }
+
     /// An agent obeys a Layout of this generation from now on.
     pub(crate) fn obeys(&mut self, member: &Member, generation: Generation) {
         let newest = self.generations.entry(member.clone()).or_default();
@@ -117,7 +122,7 @@ impl Oracle {
 impl World {
     /// A server acknowledged a write.
     pub(crate) fn acknowledged(&mut self, node: usize, key: Key, number: u32, epoch: Option<u64>) {
-        let apart = self.is_apart(node);
+        let apart = self.is_apart(node) && !self.started_apart(node);
         self.oracle.acknowledged.push(Acknowledged { number, key, node, at: self.now });
         if apart {
             self.oracle.excused.insert(number);
@@ -145,12 +150,21 @@ impl World {
         self.net.is_cut(node) || lately
     }
 
+    /// Whether its server was started while it was cut off: then its agent should hold its writes.
+    fn started_apart(&self, node: usize) -> bool {
+        let since = self.net.cut_since.get(&node).copied();
+        let started_at = self.nodes[node].server.as_ref().map(|server| server.started_at);
+        self.net.islands.contains(&node) && started_at > since
+    }
+
+    /// The writes that some server has in its memory, or some folder would bring back for certain.
     fn copies(&self) -> Writes {
+        let certain = self.keeping == super::disk::Keeping::Everything;
         let mut copies = Writes::default();
         for node in self.nodes.iter().filter(|node| !node.gone) {
             if let Some(server) = &node.server {
                 copies.add(&server.data);
-            } else if let Some(data) = &node.disk.data {
+            } else if let (Some(data), true) = (&node.disk.data, certain) {
                 copies.add(data);
             }
         }

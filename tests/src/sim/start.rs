@@ -15,6 +15,8 @@ use super::ids::Addr;
 use super::mutation::Mutation;
 use super::world::{Event, World};
 
+/// How long a refusal counts before the same mate may be asked again.
+const REFUSAL_LASTS: u64 = 2000;
 /// What a held server's pause is set to; it is set again at each look.
 pub(crate) const PAUSE_FOR: u64 = 2500;
 
@@ -31,8 +33,12 @@ impl World {
         agent.gate = None;
         agent.moves = super::moves::Moves::default();
         (agent.reopen, agent.takeover) = (None, None);
-        let fresh = || Start { since: now, refused: BTreeSet::new(), reason: "asking".into() };
+        (agent.inbox.death, agent.inbox.forced_at) = (None, None);
+        let fresh = || Start { since: now, refused: BTreeSet::new(), refused_at: None, reason: "asking".into() };
         let start = agent.start.get_or_insert_with(fresh);
+        if start.refused_at.is_some_and(|at| now >= at + REFUSAL_LASTS) {
+            (start.refused_at, start.refused) = (None, BTreeSet::new());
+        }
         let verdict = start_check(&StartSituation {
             now: Millis(now),
             since: Millis(start.since),
@@ -60,7 +66,9 @@ impl World {
                 self.write_ledger(node, |ledger| {
                     ledger.clean_stop = None;
                     ledger.synced_run = None;
-                    ledger.data_lost = lost;
+                    if lost.is_some() {
+                        ledger.data_lost = lost;
+                    }
                 });
                 self.start_server(node, gated);
             }
@@ -100,10 +108,12 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         match outcome {
             Some(Outcome::Refused { .. }) => {
-                match &mut agent.start {
-                    Some(start) => start.refused.insert(mate.clone()),
-                    None => agent.refused.insert(mate.clone()),
-                };
+                if let Some(start) = &mut agent.start {
+                    start.refused.insert(mate.clone());
+                    start.refused_at = Some(self.now);
+                } else {
+                    agent.refused.insert(mate.clone());
+                }
             }
             // Who owns the slots now is asked, not believed.
             Some(Outcome::Done { .. }) => {
