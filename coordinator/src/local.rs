@@ -28,13 +28,15 @@ pub async fn run(args: LocalArgs) -> Result<(), Failure> {
     let mut source = LocalFile::open(&args.file).map_err(Failure::Input)?;
     let wanted = source.wanted().resource.clone();
     let binaries = Binaries::find(args.server.as_deref(), args.agent.as_deref()).map_err(Failure::Input)?;
+    source.try_directives_on(binaries.server.clone()).await.map_err(Failure::Input)?;
+    let name = &wanted.metadata.name;
+    let root = args.dir.unwrap_or_else(|| Path::new(".").join(name));
+    Opened::check(&root, name, args.port, wanted.spec.members())?;
     let listener = listen(args.listen)
         .await
         .map_err(|error| Failure::Runtime(format!("{error}: choose another address with --listen")))?;
     let own = listener.local_addr().map_err(Failure::runtime)?;
 
-    let name = &wanted.metadata.name;
-    let root = args.dir.unwrap_or_else(|| Path::new(".").join(name));
     let opened = Opened::open(&root, name, args.port, wanted.spec.members())?;
     let (dir, cluster) = (opened.dir.clone(), opened.cluster.clone());
     let (term, written) = TermFile::open(dir.term())?;

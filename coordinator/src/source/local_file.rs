@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use redisnode_proto::spec::RedisCluster;
+use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::parse::parse;
 use super::{Source, Wanted};
 use crate::files::{FileError, Readable, write_durably};
+use crate::machine::local::{Directives, trial};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often it is read although its time has not changed: a change within the clock's grain leaves no other trace.
 const READ_EVERY: u32 = 5;
 
-/// A resource in a file.
+/// A resource in a file. New directives are tried on a server before they are believed.
 #[derive(Debug)]
 pub struct LocalFile {
     path: PathBuf,
@@ -29,6 +31,21 @@ pub struct LocalFile {
     seen: Seen,
     looks: Interval,
     looked: u32,
+    /// The server that directives are tried on.
+    server: Option<PathBuf>,
+    trials: JoinSet<Tried>,
+    /// The directives that were tried last, and how that ended; `None` while it has not.
+    tried: Option<(Directives, Option<Result<(), String>>)>,
+}
+
+type Tried = (Directives, Result<(), String>);
+
+/// What is in the file now.
+enum Judged {
+    Valid(Box<RedisCluster>, String),
+    Invalid(String),
+    /// Its directives are being tried.
+    NotYet,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +63,28 @@ impl LocalFile {
         let wanted = Wanted { resource, generation: 1, invalid_edit: None };
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { path: path.to_owned(), wanted, text, copy: None, seen, looks, looked: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            wanted,
+            text,
+            copy: None,
+            seen,
+            looks,
+            looked: 0,
+            server: None,
+            trials: JoinSet::new(),
+            tried: None,
+        })
+    }
+
+    /// Tries new directives on `server` from now on, before they are believed. Those of the present resource now: the
+    /// error is a sentence.
+    pub async fn try_directives_on(&mut self, server: PathBuf) -> Result<(), String> {
+        trial(&server, &self.wanted.resource.spec.redis_config)
+            .await
+            .map_err(|why| format!("{}: {why}", self.path.display()))?;
+        self.server = Some(server);
+        Ok(())
     }
 
     /// Keeps the text of the newest valid resource in `copy` from now on.
@@ -62,16 +100,16 @@ impl LocalFile {
         self.seen = now;
         let before = self.wanted.clone();
         match self.judged() {
-            Ok((resource, text)) => {
-                if resource != self.wanted.resource {
-                    self.wanted.resource = resource;
+            Judged::Valid(resource, text) => {
+                if *resource != self.wanted.resource {
+                    self.wanted.resource = *resource;
                     self.wanted.generation = self.wanted.generation.saturating_add(1);
                 }
                 self.wanted.invalid_edit = None;
                 self.keep(text);
             }
-            Err(why) if settled => self.wanted.invalid_edit = Some(why),
-            Err(_) => {}
+            Judged::Invalid(why) if settled => self.wanted.invalid_edit = Some(why),
+            Judged::Invalid(_) | Judged::NotYet => {}
         }
         self.wanted != before
     }
@@ -89,7 +127,46 @@ impl LocalFile {
         }
     }
 
-    fn judged(&self) -> Result<(RedisCluster, String), String> {
+    fn judged(&mut self) -> Judged {
+        let (resource, text) = match self.parsed() {
+            Ok(parsed) => parsed,
+            Err(why) => return Judged::Invalid(why),
+        };
+        match self.tried(&resource.spec.redis_config) {
+            Some(Ok(())) => Judged::Valid(Box::new(resource), text),
+            Some(Err(why)) => Judged::Invalid(format!("{}: {why}", self.path.display())),
+            None => Judged::NotYet,
+        }
+    }
+
+    /// How the trial of these directives ended; begins it if need be.
+    fn tried(&mut self, directives: &Directives) -> Option<Result<(), String>> {
+        let Some(server) = self.server.clone().filter(|_| *directives != self.wanted.resource.spec.redis_config) else {
+            return Some(Ok(()));
+        };
+        if let Some((last, end)) = &self.tried
+            && last == directives
+        {
+            return end.clone();
+        }
+        self.tried = Some((directives.clone(), None));
+        let directives = directives.clone();
+        self.trials.spawn(async move {
+            let end = trial(&server, &directives).await;
+            (directives, end)
+        });
+        None
+    }
+
+    fn end_trial(&mut self, (directives, end): Tried) {
+        if let Some((last, open)) = &mut self.tried
+            && *last == directives
+        {
+            *open = Some(end);
+        }
+    }
+
+    fn parsed(&self) -> Result<(RedisCluster, String), String> {
         let text = self.seen.text.clone()?;
         let place = self.path.display();
         let resource = parse(&text).map_err(|why| format!("{place}: {why}"))?;
@@ -111,7 +188,15 @@ impl Source for LocalFile {
 
     async fn changed(&mut self) {
         loop {
-            self.looks.tick().await;
+            tokio::select! {
+                _ = self.looks.tick() => {}
+                Some(Ok(tried)) = self.trials.join_next() => {
+                    self.end_trial(tried);
+                    if self.take(look(&self.path)) {
+                        return;
+                    }
+                }
+            }
             self.looked = self.looked.wrapping_add(1);
             let unchanged = stamp(&self.path) == self.seen.stamp && self.wanted.invalid_edit.is_none();
             if unchanged && !self.looked.is_multiple_of(READ_EVERY) {
@@ -201,6 +286,28 @@ mod tests {
         let half = || Seen { stamp: None, text: Ok("apiVersion: red".to_owned()) };
         assert!(!file.take(half()));
         assert!(file.take(half()), "the second look believes it");
+    }
+
+    #[tokio::test]
+    async fn new_directives_are_tried_before_they_are_believed() {
+        let folder = Folder::new("source-trial");
+        let path = folder.path().join("cluster.yaml");
+        std::fs::write(&path, resource("my", 3)).unwrap();
+        let mut file = LocalFile::open(&path).unwrap();
+        // Stands for a server that knows the policy lru and no other one.
+        let server = folder.path().join("server");
+        let script = "#!/bin/sh\ngrep policy | grep -v lru || exec sleep 60\necho no such policy\nexit 1\n";
+        std::fs::write(&server, script).unwrap();
+        std::fs::set_permissions(&server, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        file.server = Some(server);
+        let with = |policy: &str| format!("{}  redisConfig: {{maxmemory-policy: {policy}}}\n", resource("my", 4));
+        std::fs::write(&path, with("nonsense")).unwrap();
+        let wanted = changed(&mut file).await;
+        assert!(wanted.invalid_edit.unwrap().contains("no such policy"));
+        assert_eq!(wanted.resource.spec.number_of_master, 3);
+        std::fs::write(&path, with("lru")).unwrap();
+        let wanted = changed(&mut file).await;
+        assert_eq!((wanted.invalid_edit, wanted.resource.spec.number_of_master), (None, 4));
     }
 
     #[tokio::test]

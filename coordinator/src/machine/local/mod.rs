@@ -12,6 +12,7 @@ mod random;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -30,6 +31,7 @@ use crate::files::is_free;
 
 pub use binaries::Binaries;
 pub use opening::{DEFAULT_PORT, Opened};
+pub use trial::{Directives, trial};
 
 /// Runs members as processes.
 #[derive(Debug)]
@@ -223,7 +225,11 @@ impl LocalMachine {
 
 impl Machine for LocalMachine {
     fn members(&self) -> Vec<MachineMember> {
-        self.runners.values().map(|runner| runner.shown(self.dir())).collect()
+        let shown = self.runners.iter().map(|(name, runner)| {
+            let presence = if self.going.contains(name) { Presence::Gone } else { runner.presence(self.dir()) };
+            runner.shown(presence)
+        });
+        shown.collect()
     }
 
     async fn ensure(&mut self, wanted: u32) {
@@ -271,15 +277,13 @@ impl Runner {
         Stopping { node, agent: self.agent.clone(), launcher: self.launcher.clone() }
     }
 
-    fn shown(&self, dir: &Dir) -> MachineMember {
-        let down = || self.agent.is_down() && is_free(&dir.node(&self.member.name).server_lock());
-        let runs = self.agent.pid().is_some() || !down();
-        MachineMember {
-            member: self.member.clone(),
-            address: self.address.clone(),
-            host: None,
-            zone: None,
-            presence: if runs { Presence::Present } else { Presence::Down },
-        }
+    fn presence(&self, dir: &Dir) -> Presence {
+        let server = dir.node(&self.member.name).server_lock();
+        let is_down = self.agent.is_down() && is_free(&server);
+        if is_down { Presence::Down } else { Presence::Present }
+    }
+
+    fn shown(&self, presence: Presence) -> MachineMember {
+        MachineMember { member: self.member.clone(), address: self.address.clone(), host: None, zone: None, presence }
     }
 }

@@ -25,8 +25,9 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens the folder `root` for the cluster `name`, or makes it. `members` is how many the spec asks for.
-    pub fn open(root: &Path, name: &str, port: Option<u16>, members: u32) -> Result<Self, Failure> {
+    /// Everything that may stand in the way of [`Self::open`], without changing anything. Returns whose the folder is,
+    /// or will be.
+    pub fn check(root: &Path, name: &str, port: Option<u16>, members: u32) -> Result<ClusterFile, Failure> {
         let dir = Dir::at(root);
         let known = known_cluster(&dir, name)?;
         refuse_if_locked(&dir, look(&dir.lock())?)?;
@@ -35,7 +36,13 @@ impl Opened {
             None => new_cluster(name, port.unwrap_or(DEFAULT_PORT))?,
         };
         check_ports(&dir, &cluster, members)?;
+        Ok(cluster)
+    }
 
+    /// Opens the folder `root` for the cluster `name`, or makes it. `members` is how many the spec asks for.
+    pub fn open(root: &Path, name: &str, port: Option<u16>, members: u32) -> Result<Self, Failure> {
+        let cluster = Self::check(root, name, port, members)?;
+        let dir = Dir::at(root);
         let nodes = dir.nodes();
         fs::create_dir_all(&nodes).map_err(|source| FileError::io("make the folder", &nodes, source))?;
         let root = fs::canonicalize(root).map_err(|source| FileError::io("find", root, source))?;
@@ -127,7 +134,7 @@ mod tests {
     use crate::testing::Folder;
 
     /// Far from the ports of anything else that is tested.
-    const PORT: Option<u16> = Some(24_100);
+    const PORT: Option<u16> = Some(14_100);
 
     fn open(folder: &Folder, name: &str) -> Result<Opened, Failure> {
         Opened::open(&folder.path().join("run"), name, PORT, 1)

@@ -1,7 +1,7 @@
 //! The local machine with real processes: a script stands for agent and launcher, holding its lock as they do.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use redisnode_planner::Presence;
@@ -48,8 +48,8 @@ fn name(ordinal: u32) -> NodeName {
     NodeName::of("my", ordinal).unwrap()
 }
 
-fn lock_pid(lock: PathBuf) -> Option<u32> {
-    match look(&lock) {
+fn lock_pid(lock: &Path) -> Option<u32> {
+    match look(lock) {
         Ok(LockState::Held(pid)) => pid,
         _ => None,
     }
@@ -57,7 +57,7 @@ fn lock_pid(lock: PathBuf) -> Option<u32> {
 
 fn pids(machine: &LocalMachine, ordinal: u32) -> Option<(u32, u32)> {
     let node = machine.dir().node(&name(ordinal));
-    Some((lock_pid(node.agent_lock())?, lock_pid(node.launcher_lock())?))
+    Some((lock_pid(&node.agent_lock())?, lock_pid(&node.launcher_lock())?))
 }
 
 /// Lets the machine work until `holds`.
@@ -76,7 +76,7 @@ fn uid(machine: &LocalMachine, ordinal: u32) -> Option<String> {
 
 #[tokio::test]
 async fn members_run_outlive_the_coordinator_are_adopted_and_stop() {
-    let place = Place::new("local-adopt", 24_200);
+    let place = Place::new("local-adopt", 14_200);
     let mut machine = place.machine(SCRIPT);
     machine.ensure(2).await;
     until(&mut machine, "all run", |m| pids(m, 0).is_some() && pids(m, 1).is_some()).await;
@@ -98,7 +98,7 @@ async fn members_run_outlive_the_coordinator_are_adopted_and_stop() {
 
 #[tokio::test]
 async fn a_killed_agent_comes_back_and_a_lost_folder_is_a_new_incarnation() {
-    let place = Place::new("local-lost", 24_210);
+    let place = Place::new("local-lost", 14_210);
     let mut machine = place.machine(SCRIPT);
     machine.ensure(1).await;
     until(&mut machine, "it runs", |m| pids(m, 0).is_some()).await;
@@ -122,7 +122,7 @@ async fn a_killed_agent_comes_back_and_a_lost_folder_is_a_new_incarnation() {
 
 #[tokio::test]
 async fn a_removed_member_leaves_no_process_and_no_folder() {
-    let place = Place::new("local-removed", 24_220);
+    let place = Place::new("local-removed", 14_220);
     let mut machine = place.machine(SCRIPT);
     machine.ensure(2).await;
     until(&mut machine, "both run", |m| pids(m, 0).is_some() && pids(m, 1).is_some()).await;
@@ -137,12 +137,12 @@ async fn a_removed_member_leaves_no_process_and_no_folder() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_later_is_a_problem_and_heals() {
-    let place = Place::new("local-port", 24_230);
+    let place = Place::new("local-port", 14_230);
     let mut machine = place.machine(SCRIPT);
-    let held = std::net::TcpListener::bind("127.0.0.1:24231").unwrap();
+    let held = std::net::TcpListener::bind("127.0.0.1:14231").unwrap();
     machine.ensure(2).await;
     let problem = machine.problems().into_iter().next().unwrap();
-    assert!(problem.message.contains("port 24231"), "{problem:?}");
+    assert!(problem.message.contains("port 14231"), "{problem:?}");
     assert_eq!(machine.members().len(), 1);
     drop(held);
     machine.ensure(2).await;
@@ -152,7 +152,7 @@ async fn a_port_that_is_taken_later_is_a_problem_and_heals() {
 
 #[tokio::test]
 async fn what_does_not_stop_is_killed_when_there_is_a_hurry() {
-    let place = Place::new("local-hurry", 24_240);
+    let place = Place::new("local-hurry", 14_240);
     let mut machine = place.machine(&SCRIPT.replace("exec sleep 60", STUBBORN));
     machine.ensure(1).await;
     until(&mut machine, "it runs", |m| pids(m, 0).is_some()).await;
