@@ -2,7 +2,7 @@
 
 use redisnode_proto::status::{ConditionType, Truth};
 use redisnode_proto::topology::Role;
-use redisnode_proto::{Generation, Millis};
+use redisnode_proto::{Generation, LayoutShard, Millis};
 
 use super::converge::{condition, is_as_wanted, settle};
 use super::founding::declines;
@@ -83,6 +83,23 @@ fn a_replica_that_is_promoted_where_it_was_about_to_leave_goes_back_there() {
     let next = model.plan().layout.unwrap();
     assert_eq!(next.shards[0].primary, moved);
     assert!(!next.shards[1].has(&moved));
+}
+
+#[test]
+fn in_a_shard_without_slots_who_is_a_primary_already_stays_it() {
+    let mut model = settled(1, 2);
+    let mut layout = model.published.clone().unwrap();
+    layout.shards[0].replicas.clear();
+    let (primary, replicas, name_of_new) = (name(2), vec![name(1)], "shard-2".parse().unwrap());
+    let slots = redisnode_proto::SlotSet::new();
+    layout.shards.push(LayoutShard { name: name_of_new, slots, primary, replicas, handoff: None });
+    layout.generation = layout.generation.next();
+    (model.published, model.spec) = (Some(layout), spec(2, 1));
+    let id = model.sim(1).id.clone();
+    (model.sim(1).role, model.sim(1).follows, model.sim(1).synced) = (Role::Primary, None, false);
+    model.sim(2).follows = id;
+    let layout = model.plan().layout.unwrap();
+    assert_eq!(layout.shards[1].primary, name(1), "its replica would wait for it for ever");
 }
 
 #[test]
