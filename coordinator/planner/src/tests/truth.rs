@@ -98,6 +98,7 @@ fn in_a_shard_without_slots_who_is_a_primary_already_stays_it() {
     let id = model.sim(1).id.clone();
     (model.sim(1).role, model.sim(1).follows, model.sim(1).synced) = (Role::Primary, None, false);
     model.sim(2).follows = id;
+    model.refresh();
     let layout = model.plan().layout.unwrap();
     assert_eq!(layout.shards[1].primary, name(1), "its replica would wait for it for ever");
 }
