@@ -39,6 +39,9 @@ pub struct Ledger {
     /// The present or last life of the server started without any data on disk.
     #[serde(default)]
     pub started_empty: bool,
+    /// Writes are held since the start of the present life, and it is not sure yet that they may flow.
+    #[serde(default)]
+    pub gated: bool,
     /// The server was started empty under its old identity, and what that cost; said until a replica or data is there.
     #[serde(default)]
     pub data_lost: Option<String>,
@@ -62,6 +65,7 @@ impl Ledger {
             synced_run: None,
             open_slots: None,
             started_empty: false,
+            gated: false,
             data_lost: None,
             retired: false,
         }

@@ -3,13 +3,23 @@
 //! Level-triggered: every look decides anew from what is observed; nothing is remembered but what the ledger holds.
 
 mod claim;
+#[cfg(test)]
+mod claim_tests;
 mod follow;
+#[cfg(test)]
+mod follow_tests;
 mod forget;
 mod founding;
+#[cfg(test)]
+mod founding_tests;
 mod handoff;
+#[cfg(test)]
+mod join_tests;
 mod meet;
 mod open;
 mod send;
+#[cfg(test)]
+mod send_tests;
 mod timing;
 
 use redisnode_proto::{Address, ConfigEpoch, Millis, NodeId, NodeName, Slot, SlotSet};
@@ -30,6 +40,8 @@ pub enum Duty {
     SetNoFailover(bool),
     /// `CLUSTER SET-CONFIG-EPOCH`, while nobody else is known.
     SetEpoch(ConfigEpoch),
+    /// `CLUSTER BUMPEPOCH`: a fresh primary takes an epoch that nobody else has.
+    BumpEpoch,
     /// `CLUSTER ADDSLOTSRANGE` of slots that nobody owns; `bump` the epoch afterwards, so that others believe it.
     Claim {
         /// The slots.

@@ -52,6 +52,7 @@ impl Reconciler {
                 self.set("cluster-replica-no-failover", if *on { "yes" } else { "no" }).await?;
                 self.eye.no_failover = Some(*on);
             }
+            Duty::BumpEpoch => self.cluster(&["BUMPEPOCH"]).await?,
             Duty::SetEpoch(epoch) => self.cluster(&["SET-CONFIG-EPOCH", &epoch.0.to_string()]).await?,
             Duty::Claim { slots, bump } => self.claim(slots, *bump).await?,
             Duty::Meet { name, id, address } => self.meet(name, id, address).await?,

@@ -72,6 +72,10 @@ fn consent(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
     if running.replication.role != Role::Primary {
         return Err(format!("{} is not the primary of its shard", shared.me.name));
     }
+    if running.writes_paused {
+        // Its table may be older than its last life: giving it a slot now could raise a stale claim above the true one.
+        return Err(format!("{} does not know yet whether it still owns its slots", shared.me.name));
+    }
     let shard = state.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&shared.me.name));
     let mine = shard.map(|shard| shard.slots.clone()).unwrap_or_default();
     let open = running.view.open.iter().filter(|open| open.direction == Direction::Importing);

@@ -176,6 +176,9 @@ impl Reconciler {
     }
 
     async fn alive(&mut self) -> bool {
+        if !self.adopted {
+            self.adopt_gate();
+        }
         self.hold_gate().await;
         let gated = self.gate.is_some();
         match self.eye.look(&self.shared, gated).await {

@@ -34,7 +34,7 @@ impl Reconciler {
         {
             return;
         }
-        if let Err(reason) = self.prepare(aside, lost.as_ref()) {
+        if let Err(reason) = self.prepare(aside, gated, lost.as_ref()) {
             let mut state = self.shared.state();
             state.problem("CannotStart", format!("{reason}; the server is not started until this works"));
             state.ready = Err(reason.clone());
@@ -71,7 +71,7 @@ impl Reconciler {
         self.down = None;
     }
 
-    fn prepare(&mut self, aside: bool, lost: Option<&String>) -> Result<(), String> {
+    fn prepare(&mut self, aside: bool, gated: bool, lost: Option<&String>) -> Result<(), String> {
         let dir = self.shared.args.dir.clone();
         let settings = self.shared.layout().map(|layout| layout.settings);
         let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
@@ -91,6 +91,7 @@ impl Reconciler {
         let written = self.shared.change_ledger(|ledger| {
             ledger.clean_stop = None;
             ledger.started_empty = empty;
+            ledger.gated = gated;
             if lost.is_some() {
                 ledger.data_lost = lost.cloned();
             }
@@ -108,6 +109,13 @@ impl Reconciler {
             Some((id, (report.address.ip, report.address.port, report.address.bus_port)))
         });
         known.collect()
+    }
+
+    /// The agent before this one held writes, and did not come to know whether they may flow.
+    pub(super) fn adopt_gate(&mut self) {
+        if self.shared.state().ledger.gated && self.gate.is_none() && self.started_at.is_none() {
+            self.gate = Some(OpenGate { started_at: self.shared.now(), paused_at: None });
+        }
     }
 
     /// Pauses writes as soon as the server takes the command, and again before the pause ends.
@@ -143,6 +151,9 @@ impl Reconciler {
                 true
             }
             Gate::Open => {
+                if !self.write_down(|ledger| ledger.gated = false) {
+                    return true;
+                }
                 self.gate = None;
                 if let Ok(connection) = self.eye.open(&self.shared).await {
                     if let Err(error) = connection.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {

@@ -25,7 +25,7 @@ pub(super) fn claim(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     let unknown = witnesses.iter().copied().chain(s.mates()).filter(|name| s.fresh(name).is_none()).cloned();
     ask(out, unknown.filter(|name| *name != s.me.name));
     let heard: Vec<&Running> = witnesses.iter().filter_map(|name| s.fresh(name)?.server.running()).collect();
-    let free = heard.iter().fold(free, |free, running| free.difference(&living(running)));
+    let free = heard.iter().fold(free, |free, running| free.difference(&living(layout, running)));
     let agreeing = heard.len() + usize::from(witnesses.contains(&&s.me.name));
     if agreeing >= judge::majority(witnesses.len()) && !free.is_empty() && nobody_else_holds_data(s) {
         out.push(Duty::Claim { slots: free, bump: true });
@@ -33,7 +33,7 @@ pub(super) fn claim(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
 }
 
 /// A node that has not met the others yet would take its own ignorance for theirs.
-fn knows_everybody(layout: &Layout, view: &View) -> bool {
+pub(super) fn knows_everybody(layout: &Layout, view: &View) -> bool {
     let ids = layout.members.iter().filter(|member| !member.leaving).filter_map(|member| member.node_id.as_ref());
     ids.filter(|id| !layout.forget.contains(id)).all(|id| view.node(id).is_some_and(|node| !node.handshake))
 }
@@ -59,8 +59,10 @@ fn holds_data(report: &Report) -> bool {
     }
 }
 
-/// Slots that have a living owner in another server's eyes.
-fn living(running: &Running) -> SlotSet {
+/// Slots that have a living owner in another server's eyes. Whom the Layout wants forgotten is dead by a majority's word,
+/// also where nobody is left to mark it as failed.
+fn living(layout: &Layout, running: &Running) -> SlotSet {
     let alive = running.view.nodes.iter().filter(|n| n.health != Health::Failed && n.role == Role::Primary);
+    let alive = alive.filter(|node| !layout.forget.contains(&node.id));
     alive.fold(SlotSet::new(), |all, node| all.union(&node.slots))
 }

@@ -1,6 +1,7 @@
 //! Which primary the own server should follow, and how it gets there from whatever it is now.
 
-use redisnode_proto::topology::{Health, Role, View};
+use redisnode_proto::topology::{Health, Role, View, ViewNode};
+use redisnode_proto::{ConfigEpoch, NodeId, NodeName};
 
 use super::{Duty, ask};
 use crate::situation::Situation;
@@ -28,7 +29,8 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         return;
     }
     let Some(target) = view.node(&id).filter(|node| !node.handshake) else { return };
-    if target.role != Role::Primary || target.health == Health::Failed {
+    if target.role != Role::Primary || target.health == Health::Failed || !calls_itself_primary(s, primary, &id) {
+        // The own table may be behind by half a node time-out: two nodes could become replicas of each other.
         ask(out, [primary.clone()]);
         return;
     }
@@ -36,9 +38,15 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         strays(view, out);
         return;
     }
-    if safe_to_leave(view) {
+    if safe_to_leave(s, view) {
         out.push(Duty::Replicate(id));
     }
+}
+
+/// By its own word, given a moment ago.
+fn calls_itself_primary(s: &Situation<'_>, name: &NodeName, id: &NodeId) -> bool {
+    let running = s.fresh(name).and_then(|report| report.server.running());
+    running.is_some_and(|running| running.view.me == *id && running.replication.role == Role::Primary)
 }
 
 /// Keys without slots. If every slot has an owner elsewhere they are of no use, but they are kept aside all the same.
@@ -52,33 +60,59 @@ fn strays(view: &View, out: &mut Vec<Duty>) {
 
 /// The Layout wants an empty primary here, for a shard that has no slots yet.
 fn become_primary(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
-    let Some(me) = view.myself().filter(|me| me.role == Role::Replica) else { return };
+    let Some(me) = view.myself().filter(|me| me.role == Role::Replica) else {
+        distinguish_epoch(s, view, out);
+        return;
+    };
     let named = s.my_shard().is_some_and(|shard| shard.primary == s.me.name);
     let other_shard = me
         .primary
         .as_ref()
         .and_then(|id| s.name_of(id))
         .is_none_or(|p| s.my_shard().is_some_and(|shard| !shard.has(&p)));
-    if named && other_shard && safe_to_leave(view) {
+    // A primary without slots has nothing that a replica of it could lose.
+    let of_nothing = me.primary.as_ref().and_then(|id| view.node(id)).is_some_and(|p| p.slots.is_empty())
+        && s.running().is_some_and(|running| running.keys == 0);
+    if named && (other_shard || of_nothing) && safe_to_leave(s, view) {
         out.push(Duty::Reset);
     }
 }
 
-/// A replica may leave its primary only while that one is well: otherwise its copy may be the only one.
-fn safe_to_leave(view: &View) -> bool {
+/// A fresh primary takes an epoch of its own before slots come to it. Left to the servers' own settling of equal epochs,
+/// an old primary could end above the one that takes its slots, and win them back (simulated).
+fn distinguish_epoch(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
+    let Some(me) = view.myself().filter(|me| me.slots.is_empty() && !me.handshake) else { return };
+    let known = s.layout().is_some_and(|layout| super::claim::knows_everybody(layout, view));
+    if known && view.nodes.len() > 1 && !has_own_epoch(view, me) {
+        out.push(Duty::BumpEpoch);
+    }
+}
+
+/// Whether no other primary has the epoch of `node`.
+pub(super) fn has_own_epoch(view: &View, node: &ViewNode) -> bool {
+    let others = view.nodes.iter().filter(|other| other.id != node.id && !other.handshake);
+    node.epoch != ConfigEpoch(0) && !others.filter(|o| o.role == Role::Primary).any(|other| other.epoch == node.epoch)
+}
+
+/// A replica may leave its primary only while that one is well: otherwise its copy may be the only one. One that has
+/// no copy may leave.
+fn safe_to_leave(s: &Situation<'_>, view: &View) -> bool {
+    let has_copy = s.running().is_some_and(|running| running.keys > 0 || running.synced_since_start);
+    if !has_copy {
+        return true;
+    }
     let Some(me) = view.myself().filter(|me| me.role == Role::Replica) else { return true };
     let primary = me.primary.as_ref().and_then(|id| view.node(id));
     primary.is_none_or(|p| p.slots.is_empty() || (p.connected && p.health == Health::Fine))
 }
 
-/// A leaving member gives up when it owns nothing, its primary is well, and nobody copies it.
+/// A leaving member gives up when it owns nothing and its primary is well. Who still copies it has nothing to lose.
 pub(super) fn leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     let Some(me) = view.myself() else { return };
     // Marks that a replica shows are its primary's, or left-overs of it.
     let open = (me.role == Role::Primary && !view.open.is_empty()) || !s.jobs.is_empty();
-    let copied = view.nodes.iter().any(|node| node.primary.as_ref() == Some(&view.me) && node.health != Health::Failed);
     let has_keys = me.role == Role::Primary && s.running().is_some_and(|r| r.keys > 0);
-    if me.slots.is_empty() && !open && !copied && !has_keys && safe_to_leave(view) {
+    if me.slots.is_empty() && !open && !has_keys && safe_to_leave(s, view) {
         out.push(Duty::Retire);
     }
 }

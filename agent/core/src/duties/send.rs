@@ -13,10 +13,13 @@ use crate::situation::Situation;
 pub fn sends(s: &Situation<'_>) -> Vec<SendTo> {
     let (Some(layout), Some(view)) = (s.layout(), s.view()) else { return Vec::new() };
     let Some(me) = view.myself().filter(|me| me.role == Role::Primary) else { return Vec::new() };
-    let mut targets = wanted(s, layout, &me.slots);
+    // Equal epochs are settled by the servers first; a bump in the middle of a move could win slots back (simulated).
+    let settled = super::follow::has_own_epoch(view, me);
+    let mut targets = if settled { wanted(s, layout, &me.slots) } else { Targets::new() };
     for (slot, name) in open(s, view, &me.slots) {
         for slots in targets.values_mut() {
             slots.0.remove(slot);
+            slots.1.remove(slot);
         }
         let entry = targets.entry(name).or_default();
         entry.0.insert(slot);
@@ -48,19 +51,18 @@ fn open(s: &Situation<'_>, view: &View, mine: &SlotSet) -> Vec<(Slot, NodeName)>
     all.filter_map(|(slot, target)| Some((slot, heir_of(s, view, target)?))).collect()
 }
 
-/// The target, or who is the primary of its shard now.
+/// The target while it lives as a primary, else who is the primary of its shard now: that one has the copy of its keys.
 fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> {
     let name = s.name_of(target)?;
-    if view.node(target).is_some_and(|node| node.role == Role::Primary) {
-        return Some(name);
-    }
-    let shard = s.layout()?.shard_of(&name)?;
-    Some(s.primary_of(shard).clone()).filter(|heir| *heir != s.me.name)
+    let stands = view.node(target).is_some_and(|node| node.role == Role::Primary && node.health != Health::Failed);
+    let heir = if stands { name } else { s.primary_of(s.layout()?.shard_of(&name)?).clone() };
+    Some(heir).filter(|heir| *heir != s.me.name)
 }
 
 fn to(s: &Situation<'_>, view: &View, target: NodeName, slots: SlotSet, open: SlotSet) -> Option<SendTo> {
     let target_id = s.id_of(&target)?;
     let node = view.node(&target_id)?;
-    let takes = node.role == Role::Primary && !node.handshake && node.health == Health::Fine;
+    let epoch_is_own = super::follow::has_own_epoch(view, node) || !open.is_empty();
+    let takes = node.role == Role::Primary && !node.handshake && node.health == Health::Fine && epoch_is_own;
     (takes && !slots.is_empty()).then_some(SendTo { target, target_id, slots, open })
 }
