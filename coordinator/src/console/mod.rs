@@ -52,12 +52,13 @@ pub fn say(line: &str) {
 /// The standard output, with at most one bar at its end.
 struct Screen {
     is_terminal: bool,
-    has_bar: bool,
+    /// What stands there now, while it is a bar.
+    bar: Option<String>,
 }
 
 impl Screen {
     fn new() -> Self {
-        Self { is_terminal: std::io::stdout().is_terminal(), has_bar: false }
+        Self { is_terminal: std::io::stdout().is_terminal(), bar: None }
     }
 
     fn line(&mut self, line: &str) {
@@ -67,16 +68,18 @@ impl Screen {
 
     fn progress(&mut self, status: &ClusterStatus, progress: &Progress) {
         let text = bar::sentence(&status.summary, progress);
-        if self.is_terminal {
-            put(&format!("\r\x1b[K{} {text}", bar::bar(progress)));
-            self.has_bar = true;
-        } else {
-            say(&text);
+        if !self.is_terminal {
+            return say(&text);
+        }
+        let bar = format!("{} {text}", bar::bar(progress));
+        if self.bar.as_ref() != Some(&bar) {
+            put(&format!("\r\x1b[K{bar}"));
+            self.bar = Some(bar);
         }
     }
 
     fn clear(&mut self) {
-        if std::mem::take(&mut self.has_bar) {
+        if self.bar.take().is_some() {
             put("\r\x1b[K");
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use redisnode_http::{CallError, Client};
 use redisnode_planner::{Heard, MachineMember};
 use redisnode_proto::message::LayoutAnswer;
+use redisnode_proto::report::ServerState;
 use redisnode_proto::{Generation, Layout, Member, NodeName};
 use tokio::task::JoinSet;
 
@@ -78,6 +79,10 @@ impl Publisher {
             let Member { name, uid } = &machine.member;
             let delivery = self.deliveries.entry(name.clone()).or_insert_with(|| Delivery::new(uid.clone()));
             let report = heard.get(name).map(|heard| &heard.report).filter(|report| report.member == machine.member);
+            // Its folder is not this node's: it must not come to hold anything of ours.
+            if report.is_some_and(|report| matches!(report.server, ServerState::Refused { .. })) {
+                continue;
+            }
             let shown = report.and_then(|report| report.ledger.layout.as_ref()).map(|layout| layout.generation);
             if !delivery.is_due(layout.generation, shown, now) {
                 continue;
