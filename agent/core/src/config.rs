@@ -230,4 +230,55 @@ mod tests {
         let all = directives(Some(&settings(false, &[("requirepass", "x"), ("primaryauth", "y")])), &place());
         assert_eq!(value(&all, "masterauth").as_deref(), Some("y"));
     }
+
+    #[test]
+    fn every_directive_stands_once_and_the_cluster_never_places_replicas_by_itself() {
+        let all =
+            directives(Some(&settings(true, &[("primaryauth", "x"), ("masterauth", "y"), ("save", "1 2")])), &place());
+        let mut names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+        assert!(names.iter().all(|name| !name.starts_with("primary")), "both products know the older name");
+        assert_eq!(value(&all, "cluster-allow-replica-migration").as_deref(), Some("no"));
+        assert_eq!(value(&all, "cluster-require-full-coverage").as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn before_any_layout_the_server_keeps_nothing_and_has_a_long_node_time_out() {
+        let all = directives(None, &place());
+        assert_eq!(value(&all, "cluster-node-timeout").as_deref(), Some("15000"));
+        assert_eq!(value(&all, "appendonly").as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn a_value_is_one_word_of_the_file_whatever_is_in_it() {
+        let line = |name: &str, value: &str| {
+            let file = render(&[(name.to_owned(), value.to_owned())]);
+            file.lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(line("requirepass", "a\nport 1"), "requirepass \"a\\x0aport 1\"", "no second directive");
+        assert_eq!(line("requirepass", "\\\"#é"), "requirepass \"\\\\\\\"#\\xc3\\xa9\"");
+        assert_eq!(line("save", ""), "save \"\"");
+        assert_eq!(line("save", "3600 1 300 100"), "save 3600 1 300 100");
+        assert_eq!(line("proc-title-template", "a b"), "proc-title-template \"a b\"");
+    }
+
+    #[test]
+    fn a_secret_is_never_shown_and_an_empty_one_is_none() {
+        let with = |password: &str| secrets(Some(&settings(false, &[("requirepass", password)])));
+        assert_eq!(format!("{:?}", with("hunter2")), "Secrets(set)");
+        assert!(with("").password.is_none() && secrets(None).password.is_none());
+    }
+
+    #[test]
+    fn what_changed_is_set_and_what_was_taken_back_waits_for_a_restart() {
+        let before = settings(false, &[("maxmemory", "1gb"), ("loglevel", "debug"), ("timeout", "5")]);
+        let after = settings(false, &[("maxmemory", "2gb"), ("loglevel", "debug"), ("primaryauth", "x")]);
+        let expected = [("masterauth", "x"), ("maxmemory", "2gb")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let mut changed = changes(&before, &after);
+        changed.sort();
+        assert_eq!(changed, expected);
+        assert_eq!(removed(&before, &after), ["timeout"]);
+        assert!(changes(&after, &after).is_empty() && removed(&after, &after).is_empty());
+    }
 }

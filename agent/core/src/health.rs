@@ -57,3 +57,44 @@ pub fn is_live(server: &ServerState, silent_for_ms: u64, allowed_ms: u64) -> Res
         | ServerState::Retired => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redisnode_proto::topology::Role;
+
+    use super::*;
+    use crate::testing::{Scene, alone, dead};
+
+    fn missing(node: usize, edit: impl FnOnce(&mut Scene)) -> String {
+        let mut scene = Scene::new(node, 3, 1);
+        assert_eq!(is_ready(&scene.situation()), Ok(()));
+        edit(&mut scene);
+        is_ready(&scene.situation()).unwrap_err()
+    }
+
+    #[test]
+    fn a_node_that_does_not_do_its_part_is_not_ready_and_says_why() {
+        assert!(missing(0, |s| s.server = dead()).contains("killed"));
+        assert!(missing(0, |s| s.server = ServerState::Loading).contains("loading"));
+        assert!(missing(0, |s| s.ledger.layout = None).contains("Layout"));
+        assert!(missing(0, |s| s.stopping = true).contains("stopping"));
+        assert!(missing(0, |s| s.running().writes_paused = true).contains("writes are held"));
+        assert!(missing(0, |s| s.running().view = alone(0)).contains("not met"));
+        assert!(missing(0, |s| s.view().state_ok = false).contains("not ok"));
+        assert!(missing(3, |s| s.running().replication.link_up = false).contains("not in sync"));
+        let mut only = Scene::new(0, 1, 0);
+        assert_eq!(is_ready(&only.situation()), Ok(()));
+        only.running().replication.role = Role::Primary;
+        assert_eq!(is_ready(&only.situation()), Ok(()), "the only member has nobody to meet");
+    }
+
+    #[test]
+    fn only_a_server_that_lives_and_is_silent_for_too_long_costs_the_agent_its_life() {
+        let silent = ServerState::Unknown { reason: "no answer".into() };
+        assert!(is_live(&silent, 1000, 1000).is_ok());
+        assert!(is_live(&silent, 5000, 1000).unwrap_err().contains("5 s"));
+        for excused in [dead(), ServerState::Loading, ServerState::Starting, ServerState::Retired] {
+            assert!(is_live(&excused, 1_000_000, 1000).is_ok(), "{excused:?}");
+        }
+    }
+}

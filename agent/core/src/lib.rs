@@ -18,6 +18,8 @@ pub mod remember;
 pub mod situation;
 pub mod start;
 pub mod takeover;
+#[cfg(test)]
+mod testing;
 
 pub use duties::{Duty, duties};
 pub use situation::{Answer, Inbox, Peer, Peers, Situation};

@@ -53,3 +53,124 @@ fn settle_promise(ledger: &mut Ledger, running: &Running) {
         ledger.promise = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redisnode_proto::ConfigEpoch;
+    use redisnode_proto::ledger::Promise;
+
+    use super::*;
+    use crate::testing::{fail_over, id, layout, ledger, line, name, next_id, running, view};
+
+    /// The ledger and the server of `c-<node>` in a healthy cluster of two shards with a replica each.
+    fn look(node: usize) -> (Ledger, Running) {
+        let layout = layout(2, 1);
+        let server = running(view(node, &layout));
+        (remember(&ledger(node, &layout), &server), server)
+    }
+
+    fn in_sync(ledger: &Ledger) -> bool {
+        ledger.identity.as_ref().unwrap().in_sync
+    }
+
+    #[test]
+    fn a_second_look_at_the_same_changes_nothing() {
+        for node in 0..4 {
+            let (ledger, server) = look(node);
+            assert_eq!(remember(&ledger, &server), ledger);
+        }
+    }
+
+    #[test]
+    fn a_replica_that_lost_its_primary_stays_known_as_in_sync() {
+        let (ledger, mut server) = look(2);
+        assert!(in_sync(&ledger) && ledger.synced_run.is_some());
+        server.replication.link_up = false;
+        let after = remember(&ledger, &server);
+        assert!(in_sync(&after) && after.synced_run == ledger.synced_run);
+    }
+
+    #[test]
+    fn a_full_sync_takes_away_what_the_replica_had() {
+        let (ledger, mut server) = look(2);
+        (server.replication.link_up, server.replication.syncing) = (false, true);
+        let after = remember(&ledger, &server);
+        assert!(!in_sync(&after) && after.synced_run.is_none());
+    }
+
+    #[test]
+    fn a_replica_of_a_new_primary_holds_nothing_of_it_before_the_sync() {
+        let (ledger, mut server) = look(2);
+        line(&mut server.view, 2).primary = Some(id(1));
+        server.replication.link_up = false;
+        let after = remember(&ledger, &server);
+        assert!(!in_sync(&after), "it would stand for election with another shard's data");
+        assert_eq!(after.synced_run, None, "it would be promoted over the primary's own data");
+        server.replication.link_up = true;
+        let after = remember(&after, &server);
+        assert!(in_sync(&after) && after.synced_run.is_some());
+    }
+
+    #[test]
+    fn an_emptied_primary_that_becomes_a_replica_has_nothing_before_the_sync() {
+        let (ledger, mut server) = look(2);
+        fail_over(&mut server.view, 0, 2);
+        (server.replication.role, server.replication.link_up) = (Role::Primary, false);
+        let promoted = remember(&ledger, &server);
+        assert_eq!(promoted.synced_run, ledger.synced_run, "a promoted replica still has its data");
+        let me = line(&mut server.view, 2);
+        (me.role, me.primary) = (Role::Replica, Some(id(1)));
+        server.replication.role = Role::Replica;
+        assert_eq!(remember(&promoted, &server).synced_run, None);
+    }
+
+    #[test]
+    fn a_new_id_in_the_same_run_has_nothing() {
+        let (ledger, mut server) = look(2);
+        line(&mut server.view, 2).id = next_id(2);
+        server.view.me = next_id(2);
+        server.replication.link_up = false;
+        let after = remember(&ledger, &server);
+        assert!(!in_sync(&after) && after.synced_run.is_none());
+    }
+
+    #[test]
+    fn a_loss_is_said_until_keys_or_a_sync_are_there() {
+        let (mut ledger, mut server) = look(0);
+        (ledger.data_lost, server.keys) = (Some("lost".into()), 0);
+        assert!(remember(&ledger, &server).data_lost.is_some());
+        server.keys = 1;
+        assert!(remember(&ledger, &server).data_lost.is_none());
+    }
+
+    fn promised(node: usize, dead: redisnode_proto::NodeId) -> (Ledger, Running) {
+        let (mut ledger, server) = look(node);
+        ledger.promise = Some(Promise { dead, epoch: ConfigEpoch(1), chosen: name(2), chosen_id: id(2) });
+        (ledger, server)
+    }
+
+    #[test]
+    fn a_promise_holds_until_the_server_follows_or_surely_serves_again() {
+        let (ledger, mut server) = promised(0, id(0));
+        server.writes_paused = true;
+        assert!(remember(&ledger, &server).promise.is_some());
+        server.writes_paused = false;
+        assert!(remember(&ledger, &server).promise.is_none(), "it would bind a later death to an old choice");
+        let (ledger, server) = promised(2, id(2));
+        assert!(remember(&ledger, &server).promise.is_none());
+    }
+
+    #[test]
+    fn the_promise_about_a_former_life_holds_while_that_life_owns_slots() {
+        let (ledger, mut server) = promised(0, id(0));
+        server.view.me = next_id(0);
+        let mut new = line(&mut server.view, 0).clone();
+        (new.id, new.slots) = (next_id(0), redisnode_proto::SlotSet::new());
+        server.view.nodes.push(new);
+        assert!(remember(&ledger, &server).promise.is_some(), "another heir would be told beside the first one");
+        fail_over(&mut server.view, 0, 2);
+        assert!(remember(&ledger, &server).promise.is_none());
+        server.view.nodes.retain(|node| node.id == next_id(0));
+        assert!(remember(&ledger, &server).promise.is_some(), "who knows nobody has seen nothing");
+    }
+}

@@ -3,9 +3,15 @@
 //! Each arm of the check is a [`Row`] with a name, so that logs, tests and the simulator speak of the same thing.
 
 mod check;
+#[cfg(test)]
+mod check_tests;
 mod facts;
 mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod pick;
+#[cfg(test)]
+mod promise_tests;
 
 use std::collections::BTreeSet;
 

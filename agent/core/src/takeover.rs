@@ -2,8 +2,14 @@
 //! who certifies for a former life of its own node.
 
 mod election;
+#[cfg(test)]
+mod election_tests;
 mod former;
+#[cfg(test)]
+mod former_tests;
 mod notice;
+#[cfg(test)]
+mod notice_tests;
 mod voters;
 
 use redisnode_proto::message::Outcome;

@@ -54,4 +54,19 @@ mod tests {
         let step = next_step(Closing { empty_at_source: false, owned_by_target: false, released_by_source: false });
         assert_eq!(step, CloseStep::MoveKeys);
     }
+
+    #[test]
+    fn in_no_state_does_the_source_let_go_before_the_target_owns_an_emptied_slot() {
+        for bits in 0u8..8 {
+            let closing = Closing {
+                empty_at_source: bits & 1 != 0,
+                owned_by_target: bits & 2 != 0,
+                released_by_source: bits & 4 != 0,
+            };
+            let step = next_step(closing);
+            let lets_go = matches!(step, CloseStep::AssignAtSource | CloseStep::Done);
+            assert!(!lets_go || (closing.empty_at_source && closing.owned_by_target), "{closing:?}: {step:?}");
+            assert_eq!(step == CloseStep::Done, bits == 7, "{closing:?}");
+        }
+    }
 }

@@ -90,4 +90,17 @@ mod tests {
         let after = after_migrate(Some("IOERR error or timeout reading to target instance"));
         assert_eq!(after, AfterMigrate::RetryWithReplace);
     }
+
+    #[test]
+    fn a_target_that_is_busy_is_tried_again_and_an_older_one_stops_the_slot() {
+        for busy in ["LOADING Redis is loading", "OOM command not allowed", "TRYAGAIN Multiple keys", "CLUSTERDOWN x"] {
+            let answer = format!("ERR Target instance replied with error: {busy}");
+            assert!(matches!(after_migrate(Some(&answer)), AfterMigrate::Later { .. }), "{busy}");
+        }
+        let older = "ERR Target instance replied with error: ERR DUMP payload version or checksum are wrong";
+        let AfterMigrate::Stop { reason } = after_migrate(Some(older)) else { panic!() };
+        assert!(reason.contains("update the target first"), "{reason}");
+        assert!(matches!(after_migrate(Some("ERR syntax error")), AfterMigrate::Stop { .. }));
+        assert_eq!(after_migrate(None), AfterMigrate::Moved);
+    }
 }

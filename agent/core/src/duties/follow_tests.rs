@@ -1,0 +1,159 @@
+//! Whom a server follows, and what it does not give up for it: its slots, its keys, the only copy, half a move.
+
+use redisnode_proto::topology::{Direction, Health, Role};
+
+use super::Duty;
+use crate::testing::{Scene, fail, fail_over, id, line, mark, name, slots};
+
+/// `c-2`, a replica of `c-0`, that the Layout has in the shard of `c-1` now.
+fn to_move() -> Scene {
+    let mut scene = Scene::new(2, 2, 1);
+    let shards = &mut scene.layout().shards;
+    shards[0].replicas.clear();
+    shards[1].replicas.push(name(2));
+    scene
+}
+
+/// `c-2` as a primary without slots and keys, which should follow `c-0`.
+fn empty_primary() -> Scene {
+    let mut scene = Scene::new(2, 2, 1);
+    (scene.running().keys, scene.running().replication.role) = (0, Role::Primary);
+    let me = scene.myself();
+    (me.role, me.primary) = (Role::Primary, None);
+    scene
+}
+
+fn edited(mut scene: Scene, edit: impl FnOnce(&mut Scene)) -> Vec<Duty> {
+    edit(&mut scene);
+    scene.duties()
+}
+
+#[test]
+fn a_replica_goes_where_the_layout_has_it() {
+    assert_eq!(to_move().duties(), [Duty::Replicate(id(1))]);
+}
+
+#[test]
+fn a_replica_never_leaves_a_primary_that_is_not_well_since_its_copy_may_be_the_only_one() {
+    assert_eq!(edited(to_move(), |s| fail(s.view(), 0)), []);
+    assert_eq!(edited(to_move(), |s| line(s.view(), 0).health = Health::Suspected), []);
+    assert_eq!(edited(to_move(), |s| line(s.view(), 0).connected = false), []);
+    let nothing_to_lose = edited(to_move(), |s| {
+        fail(s.view(), 0);
+        line(s.view(), 0).slots = slots("");
+    });
+    assert!(nothing_to_lose.contains(&Duty::Replicate(id(1))));
+}
+
+#[test]
+fn nobody_follows_what_is_not_a_primary_that_lives() {
+    assert_eq!(edited(to_move(), |s| line(s.view(), 1).handshake = true), []);
+    assert_eq!(edited(to_move(), |s| fail(s.view(), 1)), [Duty::Ask(vec![name(1)])]);
+    let demoted = edited(to_move(), |s| {
+        line(s.view(), 1).role = Role::Replica;
+        line(s.view(), 1).slots = slots("");
+    });
+    assert!(!demoted.contains(&Duty::Replicate(id(1))));
+}
+
+#[test]
+fn after_a_failover_the_promoted_one_is_followed_whatever_the_layout_says() {
+    for node in [3, 0] {
+        let mut scene = Scene::new(node, 2, 2);
+        scene.everybody(|view| fail_over(view, 0, 2));
+        scene.their(2).replication.role = Role::Primary;
+        scene.running().keys = 0;
+        assert_eq!(scene.duties(), [Duty::Replicate(id(2))], "c-{node}; the one that was replaced follows too");
+    }
+}
+
+#[test]
+fn a_primary_with_slots_stays_one() {
+    let duties = edited(empty_primary(), |s| {
+        line(s.view(), 1).slots.remove(crate::testing::slot(16_000));
+        s.myself().slots = slots("16000");
+    });
+    assert!(!duties.iter().any(|duty| matches!(duty, Duty::Replicate(_) | Duty::SetAside { .. })), "{duties:?}");
+}
+
+#[test]
+fn an_empty_primary_follows() {
+    assert_eq!(empty_primary().duties(), [Duty::Replicate(id(0))]);
+}
+
+#[test]
+fn keys_without_slots_are_moved_aside_and_only_when_every_slot_has_an_owner() {
+    let with_keys = || {
+        let mut scene = empty_primary();
+        scene.running().keys = 3;
+        scene
+    };
+    assert!(matches!(with_keys().duties()[..], [Duty::SetAside { .. }]));
+    let uncovered = edited(with_keys(), |s| line(s.view(), 1).slots = slots("8192-16000"));
+    assert_eq!(uncovered, [], "they may be the only ones of that slot");
+}
+
+#[test]
+fn keys_that_have_arrived_for_an_open_slot_are_neither_moved_aside_nor_left() {
+    for keys in [0, 3] {
+        let duties = edited(empty_primary(), |s| {
+            s.running().keys = keys;
+            s.view().open = vec![mark(5, Direction::Importing, 0)];
+            s.their(0).view.open = vec![mark(5, Direction::Migrating, 2)];
+        });
+        assert_eq!(duties, [], "the source finishes the move first");
+    }
+}
+
+#[test]
+fn a_replica_that_the_layout_names_primary_of_another_shard_starts_over_empty() {
+    let named = || {
+        let mut scene = Scene::new(2, 2, 1);
+        let shards = &mut scene.layout().shards;
+        shards[0].replicas.clear();
+        let new = redisnode_proto::LayoutShard {
+            name: "s-2".parse().unwrap(),
+            slots: slots(""),
+            primary: name(2),
+            replicas: Vec::new(),
+            handoff: None,
+        };
+        shards.push(new);
+        scene
+    };
+    assert_eq!(named().duties(), [Duty::Reset]);
+    assert_eq!(edited(named(), |s| fail(s.view(), 0)), [], "its copy may be the only one");
+}
+
+#[test]
+fn a_replica_named_primary_of_its_own_shard_does_not_wipe_itself() {
+    let mut scene = Scene::new(2, 2, 1);
+    let shard = &mut scene.layout().shards[0];
+    (shard.primary, shard.replicas) = (name(2), vec![name(0)]);
+    assert_eq!(scene.duties(), []);
+    fail(scene.view(), 0);
+    line(scene.view(), 0).slots = slots("");
+    assert!(!scene.duties().contains(&Duty::Reset));
+}
+
+fn leaving(mut scene: Scene) -> Scene {
+    let node = scene.node;
+    scene.layout().members[node].leaving = true;
+    scene
+}
+
+#[test]
+fn a_leaving_member_gives_up_when_nobody_needs_it() {
+    assert_eq!(leaving(Scene::new(2, 2, 1)).duties(), [Duty::Retire]);
+    assert_eq!(leaving(empty_primary()).duties(), [Duty::Retire]);
+}
+
+#[test]
+fn a_leaving_member_stays_while_it_has_anything_that_is_needed() {
+    let stays = |scene: Scene, edit: fn(&mut Scene)| !edited(leaving(scene), edit).contains(&Duty::Retire);
+    assert!(stays(Scene::new(0, 2, 1), |_| ()), "slots");
+    assert!(stays(Scene::new(2, 2, 1), |s| fail(s.view(), 0)), "perhaps the only copy");
+    assert!(stays(Scene::new(2, 2, 1), |s| s.jobs = vec![name(1)]), "a move");
+    assert!(stays(empty_primary(), |s| s.running().keys = 1), "keys");
+    assert!(stays(empty_primary(), |s| s.view().open = vec![mark(5, Direction::Importing, 0)]), "half a slot");
+}

@@ -1,0 +1,246 @@
+//! Which slots go to whom, which open ones are closed, and when the role is given away.
+
+use proptest::prelude::*;
+use redisnode_proto::job::Job;
+use redisnode_proto::layout::WishedHandoff;
+use redisnode_proto::topology::{Direction, Role};
+use redisnode_proto::{Millis, NodeName, SlotSet};
+
+use super::{Duty, SendTo, sends};
+use crate::testing::{Scene, dead, fail, fail_over, id, line, mark, name, share, slot, slots};
+
+/// `c-0` of three shards owns 0-5460 and should keep 0-99; 100-199 go to `c-1`, the rest to `c-2`.
+fn source(replicas: usize) -> Scene {
+    let mut scene = Scene::new(0, 3, replicas);
+    let shards = &mut scene.layout().shards;
+    shards[0].slots = slots("0-99");
+    shards[1].slots = share(1, 3).union(&slots("100-199"));
+    shards[2].slots = share(2, 3).union(&slots("200-5460"));
+    scene
+}
+
+fn to(target: usize, all: &str, open: &str) -> SendTo {
+    SendTo { target: name(target), target_id: id(target), slots: slots(all), open: slots(open) }
+}
+
+fn sent(scene: &Scene) -> Vec<SendTo> {
+    sends(&scene.situation())
+}
+
+#[test]
+fn every_pair_is_served_at_once() {
+    assert_eq!(sent(&source(0)), [to(1, "100-199", ""), to(2, "200-5460", "")]);
+}
+
+#[test]
+fn an_open_slot_is_finished_whatever_the_layout_says_now() {
+    let mut scene = source(0);
+    scene.view().open = vec![mark(50, Direction::Migrating, 2), mark(150, Direction::Migrating, 2)];
+    let sent = sent(&scene);
+    assert_eq!(sent[0].slots, slots("100-149").union(&slots("151-199")));
+    assert_eq!((sent[0].open.len(), &sent[1].open), (0, &slots("50").union(&slots("150"))));
+    assert!(sent[1].slots.contains(slot(50)), "the Layout would keep it, but half of it is there");
+}
+
+#[test]
+fn a_slot_that_its_target_holds_half_is_finished_though_the_mark_is_lost() {
+    let mut scene = Scene::new(0, 3, 0);
+    scene.inbox.resume = vec![(slot(50), id(1)), (slot(9000), id(1))];
+    assert_eq!(sent(&scene), [to(1, "50", "50")], "and what this server does not own is not its to send");
+}
+
+#[test]
+fn a_target_that_was_replaced_is_served_through_its_heir() {
+    let mut scene = source(1);
+    scene.view().open = vec![mark(150, Direction::Migrating, 1)];
+    fail_over(scene.view(), 1, 4);
+    line(scene.view(), 1).role = Role::Replica;
+    assert_eq!(sent(&scene)[1], to(4, "100-199", "150"));
+    (line(scene.view(), 1).role, line(scene.view(), 1).primary) = (Role::Primary, None);
+    fail(scene.view(), 1);
+    assert_eq!(sent(&scene)[1], to(4, "100-199", "150"), "it may never come back");
+}
+
+#[test]
+fn nothing_is_sent_to_a_target_that_is_not_well_or_not_met() {
+    let gone = |edit: fn(&mut Scene)| {
+        let mut scene = source(0);
+        edit(&mut scene);
+        sent(&scene) == [to(2, "200-5460", "")]
+    };
+    assert!(gone(|s| fail(s.view(), 1)));
+    assert!(gone(|s| line(s.view(), 1).handshake = true));
+    assert!(gone(|s| s.view().nodes.retain(|node| node.id != id(1))));
+}
+
+#[test]
+fn replicas_and_stopping_nodes_send_nothing() {
+    let mut scene = source(1);
+    scene.stopping = true;
+    assert!(!scene.duties().iter().any(|duty| matches!(duty, Duty::Send(_))));
+    let mut replica = Scene::new(3, 3, 1);
+    replica.ledger.layout = source(1).ledger.layout;
+    replica.view().open = vec![mark(150, Direction::Migrating, 1)];
+    assert!(!replica.duties().iter().any(|duty| matches!(duty, Duty::Send(_) | Duty::CloseExport { .. })));
+}
+
+/// `c-1` has slot 5 open for arrival from its owner `c-0`.
+fn importing() -> Scene {
+    let mut scene = Scene::new(1, 2, 0);
+    scene.view().open = vec![mark(5, Direction::Importing, 0)];
+    scene
+}
+
+#[test]
+fn a_left_over_import_is_closed_when_its_owner_says_that_it_sends_nothing() {
+    assert_eq!(importing().duties(), [Duty::CloseImport { slot: slot(5), owner: name(0) }]);
+}
+
+#[test]
+fn an_import_is_left_open_while_its_owner_sends_is_silent_or_is_down() {
+    let mut scene = importing();
+    scene.their(0).view.open = vec![mark(5, Direction::Migrating, 1)];
+    assert_eq!(scene.duties(), []);
+    let mut scene = importing();
+    scene.said(0).jobs = vec![job(1, &slots("5"))];
+    assert_eq!(scene.duties(), []);
+    let mut scene = importing();
+    scene.silence(0);
+    assert_eq!(scene.duties(), [Duty::Ask(vec![name(0)])]);
+    let mut scene = importing();
+    scene.said(0).server = dead();
+    assert_eq!(scene.duties(), []);
+}
+
+#[test]
+fn a_mark_on_a_slot_that_has_arrived_is_taken_off() {
+    let mut scene = importing();
+    line(scene.view(), 0).slots.remove(slot(5));
+    scene.myself().slots.insert(slot(5));
+    assert!(scene.duties().contains(&Duty::CloseExport { slot: slot(5) }));
+}
+
+#[test]
+fn a_replica_leaves_the_marks_of_its_primary_alone() {
+    let mut scene = Scene::new(3, 2, 1);
+    scene.view().open = vec![mark(5, Direction::Importing, 0), mark(9000, Direction::Migrating, 9)];
+    assert_eq!(scene.duties(), []);
+}
+
+#[test]
+fn a_slot_open_towards_nobody_is_closed_here_and_towards_a_known_node_is_not() {
+    let closed = Duty::CloseExport { slot: slot(5) };
+    let mut scene = Scene::new(0, 2, 0);
+    scene.view().open = vec![mark(5, Direction::Migrating, 9)];
+    assert_eq!(scene.duties(), std::slice::from_ref(&closed));
+    scene.view().open = vec![mark(5, Direction::Migrating, 1)];
+    assert!(!scene.duties().contains(&closed));
+    fail(scene.view(), 1);
+    assert!(!scene.duties().contains(&closed), "its keys may come back with it");
+    line(scene.view(), 1).slots.insert(slot(5));
+    line(scene.view(), 0).slots.remove(slot(5));
+    assert!(scene.duties().contains(&closed), "it has a new owner already");
+}
+
+#[test]
+fn a_replica_watches_open_slots_until_their_source_says_that_there_are_none() {
+    let told = || {
+        let mut scene = Scene::new(2, 2, 1);
+        scene.open_slots(0, 5, 1, 2);
+        scene.no_failover = Some(true);
+        scene
+    };
+    assert_eq!(told().duties(), [Duty::ClearOpenSlots]);
+    let mut scene = told();
+    scene.their(0).view.open = vec![mark(5, Direction::Migrating, 1)];
+    assert_eq!(scene.duties(), []);
+    let mut scene = told();
+    scene.said(0).jobs = vec![job(1, &slots("6"))];
+    assert_eq!(scene.duties(), [], "more may be opened at any moment");
+    let mut scene = told();
+    scene.silence(0);
+    assert_eq!(scene.duties(), [Duty::Ask(vec![name(0)])]);
+    let mut scene = told();
+    scene.said(0).server = dead();
+    assert_eq!(scene.duties(), [], "it is the heir of what its primary had open");
+}
+
+fn job(target: usize, remaining: &SlotSet) -> Job {
+    Job {
+        target: name(target),
+        driver: "migrate".into(),
+        remaining: remaining.clone(),
+        slots_done: 0,
+        keys_done: 0,
+        keys_left: None,
+        bytes_done: 0,
+        running_for: Millis(10),
+        stalled: None,
+    }
+}
+
+/// To whom, for each order to hand off.
+fn handoff(scene: &Scene) -> Vec<Option<NodeName>> {
+    let orders = scene.duties().into_iter().filter_map(|duty| match duty {
+        Duty::HandOff { to } => Some(to),
+        _ => None,
+    });
+    orders.collect()
+}
+
+#[test]
+fn a_wished_handoff_counts_only_for_the_primary_it_names() {
+    let wish = |from: usize, to: usize| Some(WishedHandoff { from: name(from), to: name(to) });
+    let mut scene = Scene::new(0, 2, 1);
+    scene.layout().shards[0].handoff = wish(0, 2);
+    assert_eq!(handoff(&scene), [Some(name(2))]);
+    let mut done = Scene::new(2, 2, 1);
+    done.layout().shards[0].handoff = wish(0, 2);
+    fail_over(done.view(), 0, 2);
+    assert_eq!(handoff(&done), [], "it is done, and not undone");
+    let mut replaced = Scene::new(0, 2, 1);
+    replaced.layout().shards[0].handoff = wish(0, 2);
+    fail_over(replaced.view(), 0, 2);
+    line(replaced.view(), 0).role = Role::Replica;
+    assert_eq!(handoff(&replaced), []);
+}
+
+#[test]
+fn a_person_or_the_stopping_agent_is_obeyed_before_the_layout() {
+    let mut scene = Scene::new(0, 2, 2);
+    scene.layout().shards[0].handoff = Some(WishedHandoff { from: name(0), to: name(2) });
+    scene.inbox.handoff = Some(Some(name(3)));
+    assert_eq!(handoff(&scene), [Some(name(3))]);
+    (scene.inbox.handoff, scene.stopping) = (Some(None), true);
+    assert_eq!(handoff(&scene), [None]);
+}
+
+proptest! {
+    #[test]
+    fn no_slot_goes_to_two_targets_and_none_that_is_not_here(
+        cuts in proptest::collection::vec(0u16..16384, 3),
+        open in proptest::collection::vec((0u16..16384, 0usize..5), 0..6),
+        resume in proptest::collection::vec((0u16..16384, 0usize..5), 0..6),
+    ) {
+        let mut scene = Scene::new(0, 4, 0);
+        let mut cuts = cuts;
+        cuts.extend([0, 16384]);
+        cuts.sort_unstable();
+        for (shard, border) in cuts.windows(2).enumerate() {
+            scene.layout().shards[shard].slots = (border[0]..border[1]).map(slot).collect();
+        }
+        let mut marks: Vec<_> = open.iter().map(|(slot, peer)| mark(*slot, Direction::Migrating, *peer)).collect();
+        marks.sort_by_key(|mark| mark.slot);
+        marks.dedup_by_key(|mark| mark.slot);
+        scene.view().open = marks;
+        scene.inbox.resume = resume.iter().map(|(number, target)| (slot(*number), id(*target))).collect();
+        let mut seen = SlotSet::new();
+        for send in sent(&scene) {
+            prop_assert!(send.target != name(0) && !send.slots.is_empty());
+            prop_assert!(send.open.is_subset(&send.slots));
+            prop_assert!(send.slots.is_subset(&share(0, 4)));
+            prop_assert!(send.slots.is_disjoint(&seen), "{} twice", send.slots.intersection(&seen));
+            seen = seen.union(&send.slots);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! When the writes of a primary that has just started may flow: never while another may own its slots.
+
+use redisnode_proto::topology::Role;
+use redisnode_proto::{ConfigEpoch, Millis, NodeName};
+
+use super::{Gate, GateSituation, gate};
+use crate::testing::{NOW, Scene, alone, dead, fail_over, name, peers};
+
+fn at_gate(scene: &Scene, layout_confirmed: bool) -> Gate {
+    gate(&GateSituation { node: &scene.situation(), started_at: NOW, layout_confirmed })
+}
+
+fn is_open(scene: &Scene) -> bool {
+    at_gate(scene, false) == Gate::Open
+}
+
+fn asks(gate: &Gate) -> Vec<NodeName> {
+    match gate {
+        Gate::Held { ask, .. } => ask.clone(),
+        Gate::Open => panic!("it is open"),
+    }
+}
+
+#[test]
+fn replicas_and_primaries_without_slots_have_no_writes_to_hold() {
+    assert!(is_open(&Scene::new(3, 3, 1)));
+    let mut scene = Scene::new(0, 3, 1);
+    scene.peers.clear();
+    scene.myself().slots = crate::testing::slots("");
+    assert!(is_open(&scene));
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_its_gate_closed() {
+    let mut scene = Scene::new(0, 1, 0);
+    scene.server = dead();
+    assert!(!is_open(&scene));
+}
+
+#[test]
+fn the_only_node_of_a_cluster_waits_for_nobody() {
+    assert!(is_open(&Scene::new(0, 1, 0)));
+}
+
+#[test]
+fn the_only_primary_waits_until_every_mate_has_answered_since_the_start() {
+    let mut scene = Scene::new(0, 1, 2);
+    assert!(is_open(&scene));
+    scene.peers = peers(0, scene.ledger.layout.as_ref().unwrap(), Millis(NOW.0 - 1));
+    assert_eq!(asks(&at_gate(&scene, false)), [name(1), name(2)], "answers from before the start do not count");
+    let mut scene = Scene::new(0, 1, 2);
+    scene.silence(2);
+    assert_eq!(asks(&at_gate(&scene, false)), [name(2)]);
+    assert_eq!(at_gate(&scene, true), Gate::Open, "the coordinator has confirmed the Layout");
+}
+
+#[test]
+fn a_mate_that_owns_the_slots_keeps_the_gate_closed_whatever_the_coordinator_says() {
+    let mut scene = Scene::new(0, 1, 1);
+    fail_over(&mut scene.their(1).view, 0, 1);
+    assert_eq!(asks(&at_gate(&scene, true)), [name(1)]);
+}
+
+#[test]
+fn a_mate_that_has_not_met_this_server_yet_is_waited_for() {
+    let mut scene = Scene::new(0, 1, 1);
+    scene.their(1).view = alone(1);
+    assert!(!is_open(&scene));
+}
+
+#[test]
+fn a_mate_that_is_certainly_down_takes_no_writes_and_is_not_waited_for() {
+    let mut scene = Scene::new(0, 1, 1);
+    scene.said(1).server = dead();
+    assert!(is_open(&scene));
+}
+
+#[test]
+fn a_mate_that_is_down_but_owns_the_slots_by_its_folder_would_have_the_writes_dropped() {
+    let mut scene = Scene::new(0, 1, 1);
+    let mine = scene.myself().slots.clone();
+    let mate = scene.said(1);
+    mate.server = dead();
+    let disk = mate.disk.identity.as_mut().unwrap();
+    (disk.role, disk.primary, disk.epoch, disk.slots) = (Role::Primary, None, ConfigEpoch(2), mine);
+    assert!(!is_open(&scene));
+    scene.said(1).disk.identity.as_mut().unwrap().epoch = ConfigEpoch(1);
+    assert!(is_open(&scene), "an equal epoch takes nothing from this one");
+}
+
+#[test]
+fn among_several_a_majority_of_the_primaries_must_show_this_one_as_the_owner() {
+    let mut scene = Scene::new(0, 3, 0);
+    scene.silence(1);
+    assert!(is_open(&scene), "two of three");
+    scene.silence(2);
+    assert_eq!(asks(&at_gate(&scene, true)), [name(1), name(2)], "the coordinator is no vote");
+}
+
+#[test]
+fn two_primaries_need_each_other() {
+    let mut scene = Scene::new(0, 2, 0);
+    assert!(is_open(&scene));
+    scene.silence(1);
+    assert!(!is_open(&scene));
+    let mut scene = Scene::new(0, 2, 0);
+    scene.said(1).server = dead();
+    assert!(!is_open(&scene), "a dead primary is no witness");
+}
+
+#[test]
+fn a_primary_that_shows_another_owner_does_not_count_for_this_one() {
+    let mut scene = Scene::new(0, 3, 1);
+    fail_over(&mut scene.their(1).view, 0, 3);
+    assert!(is_open(&scene), "c-2 still agrees");
+    fail_over(&mut scene.their(2).view, 0, 3);
+    assert!(!is_open(&scene));
+}
+
+#[test]
+fn replicas_of_other_shards_are_no_voters() {
+    let mut scene = Scene::new(0, 3, 1);
+    scene.silence(1);
+    scene.silence(2);
+    assert!(!is_open(&scene), "only replicas agree");
+}
+
+#[test]
+fn after_a_failover_elsewhere_the_promoted_replica_votes_for_its_shard() {
+    let mut scene = Scene::new(0, 3, 1);
+    scene.silence(1);
+    scene.silence(2);
+    scene.their(4).replication.role = Role::Primary;
+    assert!(is_open(&scene));
+}

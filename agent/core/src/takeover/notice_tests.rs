@@ -1,0 +1,204 @@
+//! What a replica's agent does with a certificate: one promotion, and TAKEOVER only where nobody else can be elected.
+
+use redisnode_proto::message::Outcome;
+use redisnode_proto::topology::Role;
+use redisnode_proto::{ConfigEpoch, Millis};
+
+use super::{Promotion, Step, answer_notice};
+use crate::situation::ReceivedNotice;
+use crate::testing::{NOW, Scene, dead, fail_over, id, line, name, next_id, peers, slot, slots};
+
+/// The first replica of the first shard, told `ago` that its primary is dead; FORCE was sent at once.
+fn told(shards: usize, replicas: usize, ago: u64) -> (Scene, ReceivedNotice) {
+    let mut scene = Scene::new(shards, shards, replicas);
+    let notice = scene.notice(0, ago);
+    scene.inbox.forced_at = Some(notice.at);
+    (scene, notice)
+}
+
+fn promotes(step: &Step) -> Option<Promotion> {
+    match step {
+        Step::Promote { how, .. } => Some(*how),
+        Step::Rest | Step::Ask(_) | Step::Answer(_) => None,
+    }
+}
+
+fn is_pending(step: &Step) -> bool {
+    matches!(step, Step::Answer(Outcome::Pending { .. }))
+}
+
+fn refusal(step: Step) -> String {
+    match step {
+        Step::Answer(Outcome::Refused { reason }) => reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn answer(told: &(Scene, ReceivedNotice)) -> Step {
+    answer_notice(&told.0.situation(), &told.1)
+}
+
+#[test]
+fn one_or_two_primaries_never_give_a_majority_so_no_time_is_lost_on_votes() {
+    for shards in [1, 2] {
+        let mut told = told(shards, 1, 0);
+        told.0.inbox.forced_at = None;
+        assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover), "{shards}");
+    }
+}
+
+#[test]
+fn among_three_primaries_the_others_vote_first_and_have_150_ms() {
+    let mut told = told(3, 1, 149);
+    assert!(is_pending(&answer(&told)));
+    told.0.inbox.forced_at = None;
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force));
+    told.0.inbox.forced_at = Some(Millis(told.1.at.0 - 1));
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force), "that one was for another death");
+}
+
+#[test]
+fn votes_refused_by_a_reachable_majority_soon_after_the_death_are_overridden() {
+    let told = told(3, 1, 150);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
+fn half_a_node_time_out_after_the_death_the_servers_may_be_electing_another() {
+    let mut told = told(3, 1, 150);
+    told.1.notice.dead_for = Millis(7500 - 151);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+    told.1.notice.dead_for = Millis(7500 - 150);
+    assert!(is_pending(&answer(&told)));
+}
+
+#[test]
+fn force_is_sent_again_when_the_server_has_given_the_first_one_up() {
+    let mut told = told(3, 1, 5199);
+    told.1.notice.dead_for = Millis(60_000);
+    assert!(is_pending(&answer(&told)));
+    told.0.now = Millis(NOW.0 + 1);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force));
+}
+
+#[test]
+fn a_majority_that_is_silent_is_not_a_majority_that_is_dead() {
+    let mut told = told(3, 1, 150);
+    told.0.silence(1);
+    assert!(is_pending(&answer(&told)));
+    told.0.silence(2);
+    assert!(is_pending(&answer(&told)));
+}
+
+#[test]
+fn nobody_can_be_elected_once_a_majority_is_certified_dead() {
+    let mut told = told(3, 1, 150);
+    told.1.notice.dead_for = Millis(60_000);
+    told.0.silence(2);
+    assert!(is_pending(&answer(&told)));
+    told.0.said(1).server = dead();
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
+fn of_an_even_number_half_certified_dead_is_enough_and_less_is_not() {
+    let mut told = told(4, 1, 150);
+    told.1.notice.dead_for = Millis(60_000);
+    (1..4).for_each(|node| told.0.silence(node));
+    assert!(is_pending(&answer(&told)));
+    told.0.peers = peers(4, told.0.ledger.layout.as_ref().unwrap(), NOW);
+    told.0.said(1).server = dead();
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
+fn the_death_of_another_life_certifies_nothing() {
+    let mut told = told(3, 1, 150);
+    told.1.notice.dead_for = Millis(60_000);
+    let other = told.0.said(1);
+    (other.server, other.disk.identity.as_mut().unwrap().id) = (dead(), next_id(1));
+    assert!(is_pending(&answer(&told)));
+}
+
+#[test]
+fn the_other_primaries_are_asked_after_the_notice_not_before() {
+    let mut told = told(3, 1, 150);
+    told.0.peers = peers(3, told.0.ledger.layout.as_ref().unwrap(), Millis(told.1.at.0 - 1));
+    assert_eq!(answer(&told), Step::Ask(vec![name(1), name(2)]));
+}
+
+#[test]
+fn it_is_done_when_this_server_owns_the_slots() {
+    let mut told = told(3, 1, 40);
+    fail_over(told.0.view(), 0, 3);
+    assert_eq!(answer(&told), Step::Answer(Outcome::Done { primary: id(3), name: name(3) }));
+}
+
+#[test]
+fn it_is_done_when_a_sibling_won_and_this_server_follows_it() {
+    let mut told = told(3, 2, 40);
+    fail_over(told.0.view(), 0, 4);
+    told.0.myself().primary = Some(id(4));
+    assert_eq!(answer(&told), Step::Answer(Outcome::Done { primary: id(4), name: name(4) }));
+}
+
+#[test]
+fn it_is_not_done_while_the_dead_one_owns_a_slot_or_the_epoch_is_not_above_its() {
+    let mut told = told(3, 1, 40);
+    fail_over(told.0.view(), 0, 3);
+    line(told.0.view(), 0).slots.insert(slot(7));
+    assert!(!matches!(answer(&told), Step::Answer(Outcome::Done { .. })));
+    line(told.0.view(), 0).slots = slots("");
+    line(told.0.view(), 3).epoch = ConfigEpoch(1);
+    assert!(!matches!(answer(&told), Step::Answer(Outcome::Done { .. })));
+}
+
+#[test]
+fn who_cannot_take_over_refuses_with_the_reason() {
+    let refuse = |edit: fn(&mut Scene)| {
+        let mut told = told(3, 1, 0);
+        told.0.inbox.forced_at = None;
+        edit(&mut told.0);
+        refusal(answer(&told))
+    };
+    assert!(refuse(|s| s.stopping = true).contains("stopping"));
+    assert!(refuse(|s| s.myself().primary = Some(id(1))).contains("another primary"));
+    assert!(refuse(|s| s.running().replication.syncing = true).contains("no copy"));
+    assert!(refuse(|s| (s.running().keys, s.running().synced_since_start) = (0, false)).contains("no copy"));
+    assert!(refuse(|s| (s.myself().role, s.myself().primary) = (Role::Primary, None)).contains("primary already"));
+}
+
+#[test]
+fn an_empty_shard_has_a_copy_as_soon_as_it_has_synced() {
+    let mut told = told(1, 1, 0);
+    told.0.running().keys = 0;
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
+fn a_stopping_node_does_not_refuse_while_votes_for_it_may_still_come_in() {
+    let mut told = told(3, 1, 5199);
+    told.0.stopping = true;
+    assert!(is_pending(&answer(&told)), "another one would be asked, and both could win");
+    told.0.now = Millis(NOW.0 + 1);
+    assert!(refusal(answer(&told)).contains("stopping"));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_pending_and_refuses_nothing() {
+    let mut told = told(3, 1, 0);
+    told.0.server = redisnode_proto::report::ServerState::Loading;
+    assert!(is_pending(&answer(&told)));
+}
+
+#[test]
+fn open_slots_of_the_dead_one_are_opened_again_and_no_others() {
+    let mut told = told(1, 1, 0);
+    told.0.open_slots(0, 5, 1, 1);
+    let Step::Promote { reopen, .. } = answer(&told) else { panic!() };
+    assert_eq!(reopen, [(slot(5), id(1))]);
+    line(told.0.view(), 0).slots.remove(slot(5));
+    assert_eq!(answer(&told), Step::Promote { how: Promotion::Takeover, reopen: Vec::new() });
+    told.0.open_slots(9, 6, 1, 1);
+    assert_eq!(answer(&told), Step::Promote { how: Promotion::Takeover, reopen: Vec::new() }, "another source's");
+}
