@@ -3,6 +3,7 @@
 //! It has a parser of its own for CLUSTER NODES, so that a mistake in the product's parser cannot hide itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use redis::{ConnectionLike, Value};
@@ -13,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub const SLOTS: usize = 16384;
 
 /// One line of CLUSTER NODES.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     /// Its id.
     pub id: String,
@@ -31,6 +32,14 @@ pub struct Node {
     pub slots: Vec<u16>,
     /// Slots on the way, as written: `[93-<-id]`.
     pub open: Vec<String>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = if self.is_primary { "primary" } else { "replica" };
+        write!(f, "{role} on {} with {} slots, open {:?}", self.port, self.slots.len(), self.open)?;
+        if self.is_bad { write!(f, ", bad") } else { Ok(()) }
+    }
 }
 
 /// All lines of one node's CLUSTER NODES.

@@ -59,7 +59,7 @@ impl LocalCluster {
     /// The first primary that owns slots, by the servers' own word.
     #[track_caller]
     pub fn a_primary(&self) -> Member {
-        let view = self.agreed().expect("the cluster agrees");
+        let view = wait_until(Duration::from_secs(15), "the cluster agrees", || self.agreed());
         self.member_on(view.owners().first().expect("somebody owns slots").port)
     }
 

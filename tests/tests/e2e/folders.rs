@@ -33,7 +33,8 @@ fn of_another_cluster(server: &Server) {
     let mut other = LocalCluster::start(server, Spec { name: "other".to_owned(), ..Spec::of(3, 0).stored() });
     let foreign = put(&other.ports(), "foreign-", 60);
     let stranger = other.a_primary();
-    let foreign_ids: Vec<String> = other.agreed().unwrap().nodes.into_iter().map(|node| node.id).collect();
+    let foreign_ids: Vec<String> =
+        other.wait_settled(Duration::from_secs(5)).nodes.into_iter().map(|node| node.id).collect();
     let cluster = LocalCluster::start(server, Spec::of(3, 1).stored());
     let keys = put(&cluster.ports(), "own-", 200);
     let member = cluster.a_primary();
@@ -63,7 +64,7 @@ fn exchanged(server: &Server) {
     let mut cluster = LocalCluster::start(server, Spec::of(3, 1).stored());
     let keys = put(&cluster.ports(), "swap-", 200);
     let members = cluster.members();
-    let view = cluster.settled().unwrap();
+    let view = cluster.wait_settled(Duration::from_secs(5));
     let primaries: Vec<_> = view.owners().iter().map(|node| cluster.member_on(node.port)).collect();
     cluster.stop(Signal::SIGTERM);
     let (a, b, spare) = (&primaries[0].folder, &primaries[1].folder, cluster.folder().join("spare"));

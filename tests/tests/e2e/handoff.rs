@@ -24,7 +24,7 @@ const PROMISE: Duration = Duration::from_millis(150);
 fn handoff(server: &Server, order: impl FnOnce(&LocalCluster, &Member)) {
     let cluster = LocalCluster::start(server, Spec::of(3, 1));
     let mut load = load(&cluster, Options::default());
-    let view = cluster.agreed().unwrap();
+    let view = cluster.wait_settled(Duration::from_secs(15));
     let member = cluster.a_primary();
     let probe = GapProbe::start(&view);
     let acknowledged = || probe.acknowledged(member.port);

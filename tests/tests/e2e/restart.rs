@@ -34,7 +34,7 @@ fn of_an_agent_the_server_does_not_notice(server: &Server) {
     load.stop().assert_no_errors();
     load.audit(&cluster.ports()).assert_clean();
 
-    let probe = GapProbe::start(&cluster.agreed().unwrap());
+    let probe = GapProbe::start(&cluster.wait_settled(Duration::from_secs(15)));
     let writes = |more| {
         let so_far = probe.acknowledged(member.port);
         wait_until(Duration::from_secs(30), "writes", || {
@@ -103,7 +103,7 @@ fn of_everything_without_storage(server: &Server) {
     cluster.kill_everything();
     cluster.start_coordinator();
     cluster.wait_healthy_line(Duration::from_mins(1));
-    cluster.wait_settled(Duration::from_secs(30));
+    wait_until(Duration::from_secs(30), "the cluster has its shape again", || cluster.shaped());
     assert_eq!(missing(&cluster.ports(), &keys).len(), keys.len());
     let status = cluster.status_text();
     assert!(status.to_lowercase().contains("empty"), "it says why it is empty: {status}");

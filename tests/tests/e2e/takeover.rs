@@ -36,7 +36,7 @@ struct Killed {
 
 /// Kills the server of a shard's primary while a probe writes, and waits until the shard takes writes again.
 fn kill_primary(cluster: &LocalCluster, of: Option<u16>) -> Killed {
-    let view = cluster.agreed().expect("the cluster agrees before a kill");
+    let view = wait_until(Duration::from_secs(15), "the cluster agrees before a kill", || cluster.agreed());
     let owner = view.owners().into_iter().find(|node| of.is_none_or(|slot| node.slots.contains(&slot))).unwrap().port;
     let member = cluster.member_on(owner);
     let probe = GapProbe::start(&view);
@@ -147,7 +147,7 @@ fn without_replicas_the_loss_is_said(server: &Server) {
     let member = cluster.a_primary();
     cluster.kill(&member, &[Which::Server], Signal::SIGKILL);
     wait_until(Duration::from_secs(30), "the server is back", || view::text(member.port, &["PING"]));
-    cluster.wait_settled(Duration::from_secs(45));
+    wait_until(Duration::from_secs(45), "the cluster heals to coverage", || cluster.shaped());
     let gone = missing(&cluster.ports(), &keys);
     assert!(!gone.is_empty() && gone.len() < keys.len(), "{} of {} keys are gone", gone.len(), keys.len());
     let status = cluster.status_text();

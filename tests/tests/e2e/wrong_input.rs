@@ -150,13 +150,15 @@ fn a_folder_of_another_cluster_is_refused(server: &Server) {
 /// Needs a file system of its own, so it runs where one can be mounted.
 fn a_full_disk_is_said(server: &Server) {
     let mut cluster = LocalCluster::unstarted(server, Spec::of(3, 0).stored());
-    fs::create_dir_all(&cluster.dir).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&cluster.dir).output();
+    let disk = cluster.folder().join("disk");
+    fs::create_dir_all(&disk).unwrap();
+    cluster.dir = disk.join("dir");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&disk).output();
     if !mount.is_ok_and(|output| output.status.success()) {
         println!("skipped: a small file system cannot be mounted here");
         return;
     }
-    fs::write(cluster.dir.join("filler"), vec![0; 60 * 1024]).ok();
+    fs::write(disk.join("filler"), vec![0; 52 * 1024]).ok();
     cluster.start_coordinator();
     let found = poll(Duration::from_secs(30), || {
         let said = (cluster.said() + &cluster.status_text()).to_lowercase();
@@ -164,7 +166,7 @@ fn a_full_disk_is_said(server: &Server) {
     });
     procs::kill_all_under(cluster.folder());
     cluster.kill_coordinator();
-    let unmounted = Command::new("umount").arg("-l").arg(&cluster.dir).status();
+    let unmounted = Command::new("umount").arg("-l").arg(&disk).status();
     assert!(unmounted.is_ok_and(|status| status.success()));
     found.expect("the full disk is said");
 }
@@ -172,7 +174,7 @@ fn a_full_disk_is_said(server: &Server) {
 fn an_invalid_edit_changes_nothing(server: &Server) {
     let mut cluster = LocalCluster::start(server, Spec::of(3, 0));
     let keys = put(&cluster.ports(), "valid-", 30);
-    let before = cluster.settled().unwrap();
+    let before = cluster.wait_settled(Duration::from_secs(5));
     let good = cluster.spec.yaml();
     for (bad, about) in
         [(good.replace("numberOfMaster: 3", "numberOfMaster: 0"), "numberOfMaster"), ("{".to_owned(), "")]
