@@ -117,6 +117,9 @@ fn layout(shared: &Shared) -> Response {
 
 /// Fenced by the core; on disk before it is obeyed.
 fn put_layout(shared: &Shared, incoming: Layout) -> Response {
+    if let Some(reason) = shared.refusal() {
+        return Response::json(&LayoutAnswer::Refused { reason });
+    }
     let answer = judge_layout(&shared.state().ledger, &incoming);
     if answer != LayoutAnswer::Taken {
         return Response::json(&answer);
@@ -278,6 +281,9 @@ async fn import(shared: &Shared, request: &Request) -> Response {
 
 async fn open_slots(shared: &Shared, request: &Request) -> Response {
     match request.json::<OpenSlotsNotice>() {
+        Ok(_) if shared.refusal().is_some() => {
+            Response::json(&Ack::Refused { reason: shared.refusal().unwrap_or_default() })
+        }
         Ok(notice) => {
             let answer = imports::note_open_slots(shared, notice).await;
             shared.wake.notify_one();

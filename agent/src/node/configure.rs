@@ -37,13 +37,31 @@ impl Reconciler {
             None => Vec::new(),
         };
         let changed = config::directives(Some(wanted), &place).into_iter().filter(|pair| !before.contains(pair));
+        let mut wrong = Vec::new();
         let live: Vec<_> = changed.filter(|(name, _)| is_users(name, wanted)).collect();
         for (name, value) in live {
             let connection = self.eye.open(&self.shared).await?;
             let reply = connection.run(&Command::new("CONFIG").arg("SET").arg(&name).arg(&value)).await?;
-            if reply.error_text().is_some() && config_get(connection, &name).await?.as_deref() != Some(value.as_str()) {
-                pending.push(name);
+            let Some(refusal) = reply.error_text().map(str::to_owned) else { continue };
+            if config_get(connection, &name).await?.as_deref() == Some(value.as_str()) {
+                continue;
             }
+            if refusal.contains("immutable") {
+                pending.push(name);
+            } else {
+                wrong.push(format!("{name}: {refusal}"));
+            }
+        }
+        let mut state = self.shared.state();
+        if wrong.is_empty() {
+            state.settle("WrongDirective");
+        } else {
+            // A restart would end in a server that exits at once: what runs stays as it is.
+            let text = format!(
+                "the server does not take a directive of the spec's redisConfig: {}; correct it",
+                wrong.join("; ")
+            );
+            state.problem("WrongDirective", text);
         }
         Ok(pending)
     }

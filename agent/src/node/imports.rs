@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role};
-use redisnode_proto::{Slot, SlotSet};
+use redisnode_proto::{NodeId, Slot, SlotSet};
 use tokio::time::timeout;
 
 use super::shared::{Shared, whole};
@@ -23,6 +23,8 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     // The source may have the Layout a moment earlier. An older one that stays makes the answer below a refusal.
     let mut generations = shared.generation.subscribe();
     drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= request.generation)).await);
+    let mut looks = shared.looks.subscribe();
+    drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows(shared, &request.source))).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     let (mine, marked) = match consent(shared) {
         Ok(consent) => consent,
@@ -48,6 +50,12 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
         }
         Err(error) => none(whole(&error)),
     }
+}
+
+/// A source that has just been met is in the table a moment later.
+fn knows(shared: &Shared, source: &NodeId) -> bool {
+    let state = shared.state();
+    state.server.running().is_some_and(|r| r.view.node(source).is_some_and(|node| !node.handshake))
 }
 
 /// Slots of which this server has keys, and slots of which it has none.

@@ -106,6 +106,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why this agent does nothing at all: its folder is another node's. Not a byte in it is changed.
+    pub(super) fn refusal(&self) -> Option<String> {
+        match &self.state().server {
+            ServerState::Refused { reason } => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn layout(&self) -> Option<Layout> {
         self.state().ledger.layout.clone()
     }
