@@ -62,7 +62,8 @@ fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> 
 fn to(s: &Situation<'_>, view: &View, target: NodeName, slots: SlotSet, open: SlotSet) -> Option<SendTo> {
     let target_id = s.id_of(&target)?;
     let node = view.node(&target_id)?;
-    let epoch_is_own = super::follow::has_own_epoch(view, node) || !open.is_empty();
-    let takes = node.role == Role::Primary && !node.handshake && node.health == Health::Fine && epoch_is_own;
+    // Nothing new is begun towards an epoch that is not its own alone; what is half there is finished.
+    let slots = if super::follow::has_own_epoch(view, node) { slots } else { open.clone() };
+    let takes = node.role == Role::Primary && !node.handshake && node.health == Health::Fine;
     (takes && !slots.is_empty()).then_some(SendTo { target, target_id, slots, open })
 }
