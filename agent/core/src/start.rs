@@ -2,6 +2,8 @@
 //!
 //! Each arm of the check is a [`Row`] with a name, so that logs, tests and the simulator speak of the same thing.
 
+#[cfg(test)]
+mod any_mates_tests;
 mod check;
 #[cfg(test)]
 mod check_tests;

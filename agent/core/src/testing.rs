@@ -3,11 +3,12 @@
 //! Node `c-<i>` has the id `<i>` in 40 hex digits. In a Layout of `n` shards `c-0` to `c-<n-1>` are the primaries, in the
 //! order of the shards, under the epochs 1 to `n`; their replicas come behind them, shard by shard.
 
+mod scene;
+
 use std::collections::BTreeMap;
 
 use redisnode_proto::layout::{LayoutMember, LayoutShard, Settings};
-use redisnode_proto::ledger::{Identity, Ledger, OpenSlots};
-use redisnode_proto::message::DeathNotice;
+use redisnode_proto::ledger::{Identity, Ledger};
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
 use redisnode_proto::slots::SLOT_COUNT;
 use redisnode_proto::topology::{Direction, Health, OpenSlot, Product, Role, ServerVersion, View, ViewNode};
@@ -16,8 +17,9 @@ use redisnode_proto::{
     SlotRange, SlotSet,
 };
 
-use crate::duties::{Duty, duties};
-use crate::situation::{Answer, Inbox, Peer, Peers, ReceivedNotice, Situation};
+use crate::situation::{Answer, Peer, Peers};
+
+pub(crate) use scene::Scene;
 
 /// The time of every test, unless it says otherwise.
 pub(crate) const NOW: Millis = Millis(100_000_000);
@@ -245,125 +247,4 @@ pub(crate) fn fail_over(view: &mut View, from: usize, to: usize) {
 
 pub(crate) fn mark(number: u16, direction: Direction, peer: usize) -> OpenSlot {
     OpenSlot { slot: slot(number), direction, peer: id(peer) }
-}
-
-/// All that a [`Situation`] borrows, for one node of a healthy cluster.
-pub(crate) struct Scene {
-    pub(crate) now: Millis,
-    pub(crate) node: usize,
-    pub(crate) member: Member,
-    pub(crate) ledger: Ledger,
-    pub(crate) server: ServerState,
-    pub(crate) peers: Peers,
-    pub(crate) inbox: Inbox,
-    pub(crate) jobs: Vec<NodeName>,
-    pub(crate) stopping: bool,
-    pub(crate) primary_failed_since: Option<Millis>,
-    pub(crate) no_failover: Option<bool>,
-    pub(crate) node_timeout: Option<Millis>,
-}
-
-impl Scene {
-    /// Node `node` of a healthy cluster.
-    pub(crate) fn new(node: usize, shards: usize, replicas: usize) -> Self {
-        Self::of(node, &layout(shards, replicas))
-    }
-
-    pub(crate) fn of(node: usize, layout: &Layout) -> Self {
-        Self {
-            now: NOW,
-            node,
-            member: member(node),
-            ledger: ledger(node, layout),
-            server: ServerState::Running(Box::new(running(view(node, layout)))),
-            peers: peers(node, layout, NOW),
-            inbox: Inbox::default(),
-            jobs: Vec::new(),
-            stopping: false,
-            primary_failed_since: None,
-            no_failover: Some(false),
-            node_timeout: Some(TIMEOUT),
-        }
-    }
-
-    pub(crate) fn layout(&mut self) -> &mut Layout {
-        self.ledger.layout.as_mut().unwrap()
-    }
-
-    /// The own server.
-    pub(crate) fn running(&mut self) -> &mut Running {
-        running_of(&mut self.server)
-    }
-
-    pub(crate) fn view(&mut self) -> &mut View {
-        &mut self.running().view
-    }
-
-    /// The own line.
-    pub(crate) fn myself(&mut self) -> &mut ViewNode {
-        let node = self.node;
-        line(self.view(), node)
-    }
-
-    /// What another agent says.
-    pub(crate) fn said(&mut self, node: usize) -> &mut Report {
-        said(&mut self.peers, node)
-    }
-
-    /// What another agent says of its running server.
-    pub(crate) fn their(&mut self, node: usize) -> &mut Running {
-        running_of(&mut self.said(node).server)
-    }
-
-    pub(crate) fn silence(&mut self, node: usize) {
-        silence(&mut self.peers, node, Millis(1));
-    }
-
-    /// In everybody's view, the own one too.
-    pub(crate) fn everybody(&mut self, mut edit: impl FnMut(&mut View)) {
-        edit(self.view());
-        for peer in self.peers.values_mut() {
-            if let Answer::Heard { report, .. } = &mut peer.answer
-                && let ServerState::Running(running) = &mut report.server
-            {
-                edit(&mut running.view);
-            }
-        }
-    }
-
-    /// A death notice for `dead` came `ago`.
-    pub(crate) fn notice(&mut self, dead: usize, ago: u64) -> ReceivedNotice {
-        let epoch = line(self.view(), dead).epoch;
-        let notice = DeathNotice { by: name(dead), dead: id(dead), epoch, dead_for: Millis(50) };
-        let received = ReceivedNotice { notice, at: Millis(self.now.0 - ago) };
-        self.inbox.death = Some(received.clone());
-        received
-    }
-
-    /// The primary `source` has told of an open slot before it died.
-    pub(crate) fn open_slots(&mut self, source: usize, number: u16, target: usize, heir: usize) {
-        let slots = vec![(slot(number), id(target))];
-        self.ledger.open_slots = Some(OpenSlots { source: id(source), slots, heir: name(heir) });
-    }
-
-    pub(crate) fn situation(&self) -> Situation<'_> {
-        Situation {
-            now: self.now,
-            me: &self.member,
-            ledger: &self.ledger,
-            server: &self.server,
-            peers: &self.peers,
-            inbox: &self.inbox,
-            jobs: &self.jobs,
-            stopping: self.stopping,
-            primary_failed_since: self.primary_failed_since,
-            node_timeout: self.node_timeout,
-            no_failover: self.no_failover,
-            marks_survive: false,
-        }
-    }
-
-    pub(crate) fn duties(&self) -> Vec<Duty> {
-        duties(&self.situation())
-    }
 }

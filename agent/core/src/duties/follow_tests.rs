@@ -1,5 +1,6 @@
 //! Whom a server follows, and what it does not give up for it: its slots, its keys, the only copy, half a move.
 
+use redisnode_proto::ConfigEpoch;
 use redisnode_proto::topology::{Direction, Health, Role};
 
 use super::Duty;
@@ -65,6 +66,29 @@ fn after_a_failover_the_promoted_one_is_followed_whatever_the_layout_says() {
         scene.running().keys = 0;
         assert_eq!(scene.duties(), [Duty::Replicate(id(2))], "c-{node}; the one that was replaced follows too");
     }
+}
+
+#[test]
+fn only_who_calls_itself_a_primary_is_followed_lest_two_become_replicas_of_each_other() {
+    assert_eq!(edited(to_move(), |s| s.their(1).replication.role = Role::Replica), [Duty::Ask(vec![name(1)])]);
+    assert_eq!(edited(to_move(), |s| s.silence(1)), [Duty::Ask(vec![name(1)])]);
+}
+
+#[test]
+fn a_primary_without_slots_takes_an_epoch_of_its_own_when_it_knows_everybody() {
+    let fresh = |epoch: u64| {
+        let mut scene = Scene::new(2, 3, 0);
+        scene.running().keys = 0;
+        let me = scene.myself();
+        (me.slots, me.epoch) = (slots(""), ConfigEpoch(epoch));
+        scene
+    };
+    let bumps = |scene: Scene| scene.duties().contains(&Duty::BumpEpoch);
+    assert!(bumps(fresh(0)) && bumps(fresh(1)));
+    assert!(!bumps(fresh(7)), "it has one");
+    let mut newcomer = fresh(0);
+    newcomer.view().nodes.retain(|node| node.id != id(1));
+    assert!(!bumps(newcomer));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use redisnode_proto::job::Job;
 use redisnode_proto::layout::WishedHandoff;
 use redisnode_proto::topology::{Direction, Role};
-use redisnode_proto::{Millis, NodeName, SlotSet};
+use redisnode_proto::{ConfigEpoch, Millis, NodeName, SlotSet};
 
 use super::{Duty, SendTo, sends};
 use crate::testing::{Scene, dead, fail, fail_over, id, line, mark, name, share, slot, slots};
@@ -71,6 +71,18 @@ fn nothing_is_sent_to_a_target_that_is_not_well_or_not_met() {
     assert!(gone(|s| fail(s.view(), 1)));
     assert!(gone(|s| line(s.view(), 1).handshake = true));
     assert!(gone(|s| s.view().nodes.retain(|node| node.id != id(1))));
+}
+
+#[test]
+fn no_move_begins_between_primaries_of_equal_epochs_but_one_that_is_open_is_finished() {
+    let mut scene = source(0);
+    line(scene.view(), 1).epoch = ConfigEpoch(3);
+    assert_eq!(sent(&scene), [], "the servers settle c-1 and c-2 first: one of them could win slots back");
+    scene.view().open = vec![mark(150, Direction::Migrating, 1)];
+    assert_eq!(sent(&scene), [to(1, "150", "150")], "and no other is begun");
+    let mut scene = source(0);
+    line(scene.view(), 1).epoch = ConfigEpoch(1);
+    assert_eq!(sent(&scene), [], "this server's own epoch is not its own alone");
 }
 
 #[test]
