@@ -32,8 +32,18 @@ impl World {
         self.tend_reopening(node);
         self.tend_stop(node);
         let list = self.judge(node, duties).unwrap_or_default();
+        if self.traced == Some(node) {
+            let name = self.name(node).clone();
+            self.say(|| format!("{name}: duties {list:?}"));
+        }
         let mut sends = Vec::new();
         let mut hands_off = false;
+        let waits = |duty: &Duty| !matches!(duty, Duty::Ask(_));
+        let now = self.now;
+        let agent = self.nodes[node].agent.as_mut();
+        if let Some(agent) = agent.filter(|agent| list.iter().any(waits) || agent.gate.is_some()) {
+            agent.busy_at = now;
+        }
         for duty in list {
             if self.dies_between_steps(node) {
                 return;
@@ -77,6 +87,7 @@ impl World {
             Duty::SetNodeTimeout(timeout) => drop(self.with_server(node, |s, _| s.node_timeout = timeout.0)),
             Duty::SetNoFailover(on) => drop(self.with_server(node, |s, _| s.no_failover = on)),
             Duty::SetEpoch(epoch) => drop(self.with_server(node, |s, _| s.set_config_epoch(epoch.0))),
+            Duty::BumpEpoch => drop(self.with_server(node, |s, _| s.bump_epoch())),
             Duty::Claim { slots, bump } => self.claim(node, &slots, bump),
             Duty::Meet { address, .. } => {
                 if let Some(addr) = Addr::of(address.ip) {

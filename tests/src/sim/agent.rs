@@ -18,8 +18,11 @@ use super::moves::Moves;
 use super::mutation::Mutation;
 use super::world::{Event, World};
 
-/// How often an agent looks when nothing happens.
-const LOOK_EVERY: Time = 200;
+/// How often an agent looks while something is to be done, and while nothing is.
+const BUSY: Time = 100;
+const IDLE: Time = 800;
+/// How long after the last change it stays busy.
+const BUSY_FOR: Time = 1500;
 
 /// A living agent's memory.
 pub(crate) struct Agent {
@@ -47,6 +50,8 @@ pub(crate) struct Agent {
     pub(crate) takeover: Option<(NodeId, Time)>,
     /// When slots were opened here for arrival, or their owner was asked to go on.
     pub(crate) imports: BTreeMap<Slot, Time>,
+    /// When something was to be done last.
+    pub(crate) busy_at: Time,
     /// A look is due at once.
     pub(crate) due: bool,
 }
@@ -100,6 +105,7 @@ impl World {
             reopen: None,
             takeover: None,
             imports: BTreeMap::new(),
+            busy_at: self.now,
             due: false,
         });
         self.observe(node);
@@ -109,7 +115,7 @@ impl World {
     /// Lets the agent look at once.
     pub(crate) fn wake(&mut self, node: usize, delay: Time) {
         let Some(agent) = self.nodes[node].agent.as_mut().filter(|agent| !agent.due) else { return };
-        agent.due = true;
+        (agent.due, agent.busy_at) = (true, self.now);
         let life = agent.life;
         self.after(delay, Event::Tick { node, life, regular: false });
     }
@@ -117,8 +123,10 @@ impl World {
     pub(crate) fn agent_tick(&mut self, node: usize, life: u64, regular: bool) {
         let Some(agent) = self.nodes[node].agent.as_mut().filter(|agent| agent.life == life) else { return };
         agent.due &= regular;
+        let busy_at = agent.busy_at;
         if regular {
-            let next = LOOK_EVERY + self.rng.random_range(0..60);
+            let every = if self.now < busy_at + BUSY_FOR { BUSY } else { IDLE };
+            let next = every + self.rng.random_range(0..60);
             self.after(next, Event::Tick { node, life, regular });
         }
         self.observe(node);

@@ -257,12 +257,7 @@ impl Server {
         if id == self.id {
             return;
         }
-        let Some(peer) = self.table.get_mut(&id).filter(|peer| peer.epoch < epoch || peer.slots != *slots) else {
-            return;
-        };
-        if peer.epoch > epoch {
-            return;
-        }
+        let Some(peer) = self.table.get_mut(&id).filter(|peer| peer.epoch < epoch) else { return };
         (peer.role, peer.primary, peer.epoch) = (Role::Primary, None, epoch);
         self.take_claims(ctx, id, epoch, slots);
     }

@@ -123,7 +123,10 @@ impl World {
 
     fn serve(&mut self, node: usize, body: &Body) -> Said {
         match body {
-            Body::Hello => Said::Report(Rc::clone(&self.nodes[node].agent.as_ref().unwrap().report)),
+            Body::Hello => {
+                self.observe(node);
+                Said::Report(Rc::clone(&self.nodes[node].agent.as_ref().unwrap().report))
+            }
             Body::Death(notice) => Said::Outcome(self.take_notice(node, notice)),
             Body::Takeover { from } => Said::Outcome(self.take_handoff(node, from)),
             Body::Import(request) => Said::Import(self.open_for_arrival(node, request)),

@@ -44,7 +44,7 @@ impl World {
         if server.writes_paused(self.now) {
             return Err("holds writes".into());
         }
-        if let Some(slot) = server.open.keys().next() {
+        if let Some(slot) = server.open.keys().next().filter(|_| server.is_primary()) {
             return Err(format!("has slot {slot} open"));
         }
         if server.me().role == Role::Replica && !matches!(server.link, Link::Up { .. }) {

@@ -16,6 +16,8 @@ use super::world::{Event, World};
 
 /// How often a coordinator looks.
 const LOOK_EVERY: Time = 250;
+/// How long an unchanged world is not planned anew.
+const PLAN_AGAIN: Time = 900;
 /// How long a new life listens before it takes a term.
 const LISTEN_FOR: Time = 700;
 /// The cluster's name: members are `c-0`, `c-1`, ...
@@ -44,6 +46,9 @@ pub(crate) struct Life {
     term: Option<u64>,
     published: Option<Rc<Layout>>,
     heard: BTreeMap<NodeName, Heard>,
+    /// When the planner was asked last, and whether something was heard since.
+    planned_at: Time,
+    news: bool,
 }
 
 /// What coordinator and agents send each other.
@@ -58,7 +63,15 @@ impl World {
     pub(crate) fn start_coordinator(&mut self) {
         let life = self.next_life();
         let since = self.now;
-        self.coordinators.lives.push(Life { life, since, term: None, published: None, heard: BTreeMap::new() });
+        self.coordinators.lives.push(Life {
+            life,
+            since,
+            term: None,
+            published: None,
+            heard: BTreeMap::new(),
+            planned_at: 0,
+            news: true,
+        });
         self.after(5, Event::Coordinator { life });
     }
 
@@ -90,7 +103,16 @@ impl World {
             self.publish_fixed(life);
         } else if ready {
             self.take_term(life);
-            self.plan(life);
+            let due = self.life(life).is_some_and(|known| {
+                let due = known.news || now >= known.planned_at + PLAN_AGAIN;
+                if due {
+                    (known.planned_at, known.news) = (now, false);
+                }
+                due
+            });
+            if due {
+                self.plan(life);
+            }
         } else if self.nodes.is_empty() {
             let wanted = self.coordinators.spec.members();
             self.make_members(wanted);
@@ -291,7 +313,10 @@ impl World {
                 heard.at = at
             }
             Some(heard) if heard.report.life == report.life && heard.report.revision > report.revision => {}
-            Some(_) | None => drop(known.heard.insert(name, Heard { report: (**report).clone(), at })),
+            Some(_) | None => {
+                known.news = true;
+                known.heard.insert(name, Heard { report: (**report).clone(), at });
+            }
         }
     }
 }

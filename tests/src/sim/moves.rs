@@ -41,6 +41,9 @@ struct Move {
     told: BTreeSet<NodeName>,
     /// The target's agent has opened these, in this life of this agent.
     opened: SlotSet,
+    /// The life of the target's server in which it opened them: another life starts from its disk and may not know yet
+    /// what it has lost, and an epoch of its own would win that back.
+    target_run: u64,
 }
 
 impl Moves {
@@ -73,8 +76,13 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.moves.by_target.retain(|target, _| sends.iter().any(|send| send.target == *target));
         for send in sends {
-            let fresh =
-                || Move { send: send.clone(), agreed: SlotSet::new(), told: BTreeSet::new(), opened: SlotSet::new() };
+            let fresh = || Move {
+                send: send.clone(),
+                agreed: SlotSet::new(),
+                told: BTreeSet::new(),
+                opened: SlotSet::new(),
+                target_run: 0,
+            };
             let work = agent.moves.by_target.entry(send.target.clone()).or_insert_with(fresh);
             if work.send.target_id != send.target_id {
                 *work = fresh();
@@ -143,8 +151,10 @@ impl World {
 
     /// The source's own mark; from now on keys may go.
     fn open_here(&mut self, node: usize, target: &NodeName, slots: &SlotSet) {
+        let Some(run) = self.target_run(node, target) else { return };
         let Some(work) = self.work(node, target) else { return };
-        work.opened = work.opened.union(slots);
+        work.opened = if work.target_run == run { work.opened.union(slots) } else { slots.clone() };
+        work.target_run = run;
         work.agreed = SlotSet::new();
         work.told = BTreeSet::new();
         let target = Id::of(&work.send.target_id);
@@ -228,6 +238,9 @@ impl World {
         if self.generation(node) < request.generation {
             return refuse("it waits for the Layout that the source acts under");
         }
+        if self.nodes[node].agent.as_ref().is_some_and(|agent| agent.gate.is_some()) {
+            return refuse("it does not know yet whether it still owns its slots");
+        }
         let Some(wanted) = wanted.flatten() else { return refuse("not a primary of the Layout, or stopping") };
         let Some(server) = &self.nodes[node].server else { return refuse("its server does not run") };
         if server.stopped || server.is_loading(self.now) || !server.is_primary() {
@@ -268,8 +281,21 @@ impl World {
         self.wake(node, 1);
     }
 
+    /// The life of the target's server, as the source's agent reads it.
+    fn target_run(&self, node: usize, target: &NodeName) -> Option<u64> {
+        let send = &self.nodes[node].agent.as_ref()?.moves.by_target.get(target)?.send;
+        let target = self.target(node, send).filter(|target| self.net.reach(node, *target))?;
+        self.nodes[target].server.as_ref().filter(|server| !server.stopped).map(|server| server.run)
+    }
+
     /// Moves keys of open slots, and closes those that are empty.
     fn move_open(&mut self, node: usize, send: &SendTo) {
+        let run = self.target_run(node, &send.target);
+        if let (Some(run), Some(work)) = (run, self.work(node, &send.target)) {
+            if run != work.target_run {
+                work.opened = SlotSet::new();
+            }
+        }
         let Some(server) = &self.nodes[node].server else { return };
         let source = server.id.node_id();
         let Some(work) = self.nodes[node].agent.as_ref().and_then(|a| a.moves.by_target.get(&send.target)) else {

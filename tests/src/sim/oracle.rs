@@ -161,14 +161,27 @@ impl World {
     fn copies(&self) -> Writes {
         let certain = self.keeping == super::disk::Keeping::Everything;
         let mut copies = Writes::default();
-        for node in self.nodes.iter().filter(|node| !node.gone) {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.gone) {
             if let Some(server) = &node.server {
-                copies.add(&server.data);
+                if certain || !self.is_stale(index) {
+                    copies.add(&server.data);
+                }
             } else if let (Some(data), true) = (&node.disk.data, certain) {
                 copies.add(data);
             }
         }
         copies
+    }
+
+    /// Whether its server has nothing but an old dump yet, which it may have to give up: it waits at its gate, or for its
+    /// first sync.
+    fn is_stale(&self, node: usize) -> bool {
+        let place = &self.nodes[node];
+        let gated = place.agent.as_ref().is_some_and(|agent| agent.gate.is_some());
+        let unsynced = place.server.as_ref().is_some_and(|server| {
+            !server.is_primary() && matches!(server.link, Link::Down { since: None } | Link::Syncing { .. })
+        });
+        gated || unsynced
     }
 
     /// A rule (not a fault) removed keys from a server: no acknowledged write may have its last copy there.
@@ -207,8 +220,15 @@ impl World {
             .filter(|s| matches!(s.link, Link::Up { .. } | Link::Down { since: Some(_) }))
             .map(|s| Writes::of(&s.data))
             .collect();
+        // A start on an old dump waits only three seconds for a mate that does not answer.
+        let speechless = self.nodes.iter().enumerate().any(|(index, n)| {
+            let heir = n.server.as_ref().is_some_and(|s| s.primary() == Some(primary.id));
+            let mute = n.agent.is_none() || n.server.as_ref().is_some_and(|s| s.stopped) || self.net.is_cut(index);
+            heir && mute
+        });
+        let forgets = self.keeping == super::disk::Keeping::OldDumps && speechless;
         let mine: Vec<u32> = primary.data.values().flat_map(|value| value.iter()).copied().collect();
-        for number in mine.into_iter().filter(|number| heirs.iter().any(|heir| !heir.has(*number))) {
+        for number in mine.into_iter().filter(|number| forgets || heirs.iter().any(|heir| !heir.has(*number))) {
             self.oracle.excused.insert(number);
         }
     }
@@ -272,7 +292,7 @@ impl World {
                 stray =
                     Some(format!("{} holds a key of slot {}, which is not its shard's", node.member.name, key.slot));
             }
-            if let Some((slot, _)) = server.open.iter().next() {
+            if let Some((slot, _)) = server.open.iter().next().filter(|_| server.is_primary()) {
                 let keys = keys_in(&server.data, *slot).count();
                 let detail = format!("{} has slot {slot} open, with {keys} keys", node.member.name);
                 self.oracle.broken.get_or_insert(Broken { invariant: invariant::ALL_CLOSED, detail });

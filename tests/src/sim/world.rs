@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) next_addr: u16,
     /// Clients write.
     pub(crate) writing: bool,
+    /// The node whose every decision goes to the event log.
+    pub(crate) traced: Option<usize>,
     /// Random delays of agents and crashes within their work.
     pub(crate) rough: bool,
 }
@@ -110,6 +112,7 @@ impl World {
             lives: 0,
             next_addr: 1,
             writing: false,
+            traced: std::env::var("REDISNODE_SIM_TRACE").ok().and_then(|node| node.parse().ok()),
             rough: false,
         }
     }
