@@ -10,3 +10,4 @@ mod rolling;
 mod saying;
 mod scaling;
 mod truth;
+mod waiting;
