@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role};
-use redisnode_proto::{NodeId, Slot, SlotSet};
+use redisnode_proto::{Slot, SlotSet};
 use tokio::time::timeout;
 
 use super::shared::{Shared, whole};
@@ -24,8 +24,11 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     let mut generations = shared.generation.subscribe();
     drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= request.generation)).await);
     let mut looks = shared.looks.subscribe();
-    drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows(shared, &request.source))).await);
+    drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows_owner(shared, request))).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
+    if !knows_owner(shared, request) {
+        return none(format!("{} does not know yet that the source owns these slots", shared.me.name));
+    }
     let (mine, marked) = match consent(shared) {
         Ok(consent) => consent,
         Err(reason) => return none(reason),
@@ -52,10 +55,14 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     }
 }
 
-/// A source that has just been met is in the table a moment later.
-fn knows(shared: &Shared, source: &NodeId) -> bool {
+/// Whether the own server has the source as the owner of these slots. One that has just met the others does not yet,
+/// and a slot that is marked before its owner is known is never bound to it: it answers `CLUSTERDOWN` (measured).
+fn knows_owner(shared: &Shared, request: &ImportRequest) -> bool {
     let state = shared.state();
-    state.server.running().is_some_and(|r| r.view.node(source).is_some_and(|node| !node.handshake))
+    state.server.running().is_some_and(|running| {
+        let source = running.view.node(&request.source);
+        source.is_some_and(|node| !node.handshake && request.slots.iter().all(|slot| node.slots.contains(*slot)))
+    })
 }
 
 /// Slots of which this server has keys, and slots of which it has none.

@@ -21,7 +21,11 @@ pub(super) fn settle(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
 
 /// The source's agent drives a move. If it has nothing open towards this server, the mark is a left-over.
 fn importing(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty>) {
-    let Some(owner) = view.owner(open.slot) else { return };
+    let Some(owner) = view.owner(open.slot) else {
+        // Marked before its owner was known: such a slot is never bound to it (measured). The move is begun again.
+        out.push(Duty::CloseExport { slot: open.slot });
+        return;
+    };
     let Some(name) = s.name_of(&owner.id) else { return };
     if owner.id == view.me {
         out.push(Duty::CloseExport { slot: open.slot });
