@@ -24,6 +24,7 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     let mut generations = shared.generation.subscribe();
     drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= request.generation)).await);
     let mut looks = shared.looks.subscribe();
+    shared.wake.notify_one();
     drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows_owner(shared, request))).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     if !knows_owner(shared, request) {
