@@ -65,8 +65,8 @@ impl Writes {
         self.0.get(number as usize / 64).is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
-    pub(crate) fn add(&mut self, data: &Data) {
-        for number in data.values().flat_map(|value| value.iter()) {
+    pub(crate) fn add<'a>(&mut self, data: impl IntoIterator<Item = (&'a Key, &'a Value)>) {
+        for number in data.into_iter().flat_map(|(_, value)| value.iter()) {
             self.insert(*number);
         }
     }

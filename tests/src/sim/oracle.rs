@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use redisnode_proto::topology::Role;
+use redisnode_proto::topology::{Direction, Role};
 use redisnode_proto::{Generation, Member, Slot};
 
 use super::clock::Time;
@@ -129,19 +129,28 @@ impl World {
         }
         let (Some(epoch), Some(server)) = (epoch, &self.nodes[node].server) else { return };
         let id = server.id;
-        let last = self.oracle.owners.entry(key.slot).or_insert((epoch, id));
-        if last.1 != id && last.0 >= epoch {
-            if !apart {
-                let (last, name) = (*last, self.nodes[node].member.name.clone());
-                let detail = format!(
-                    "{name} ({id}) acknowledged a write to slot {} under epoch {epoch}, after {} had done so under epoch {}",
-                    key.slot, last.1, last.0
-                );
-                self.oracle.fail(invariant::ONE_OWNER, detail);
-            }
-        } else {
-            *last = (epoch.max(last.0), id);
+        let last = self.oracle.owners.insert(key.slot, (epoch, id));
+        let Some((before, other)) = last.filter(|(before, other)| *other != id && *before >= epoch) else { return };
+        if !apart && self.still_claims(other, key, epoch) {
+            let name = &self.nodes[node].member.name;
+            let detail = format!(
+                "{name} ({id}) acknowledged a write to slot {} under epoch {epoch}, after {other} had done so under epoch {before}, which has not let go of it",
+                key.slot
+            );
+            self.oracle.fail(invariant::ONE_OWNER, detail);
         }
+    }
+
+    /// Whether a server, running or only its nodes.conf, owns the slot under an epoch that wins, and would serve it.
+    fn still_claims(&self, id: Id, key: Key, epoch: u64) -> bool {
+        self.nodes.iter().filter(|node| !node.gone).any(|node| match (&node.server, &node.disk.conf) {
+            (Some(server), _) => {
+                let leaves = matches!(server.open.get(&key.slot), Some((Direction::Migrating, _)));
+                server.id == id && server.owns(key.slot) && server.me().epoch >= epoch && !leaves
+            }
+            (None, Some(conf)) => conf.id == id && conf.me().slots.contains(key.slot) && conf.me().epoch >= epoch,
+            (None, None) => false,
+        })
     }
 
     /// Whether what this node does now may be lost by the servers' own rules: it is or was lately cut off, or stopped.
@@ -164,7 +173,8 @@ impl World {
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.gone) {
             if let Some(server) = &node.server {
                 if certain || !self.is_stale(index) {
-                    copies.add(&server.data);
+                    let slots = server.served();
+                    copies.add(server.data.iter().filter(|(key, _)| slots.contains(key.slot)));
                 }
             } else if let (Some(data), true) = (&node.disk.data, certain) {
                 copies.add(data);
