@@ -28,7 +28,10 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows_owner(shared, request))).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     if !knows_owner(shared, request) {
-        return none(format!("{} does not know yet that the source owns these slots", shared.me.name));
+        return none(format!(
+            "{} has just joined and does not know yet that the source owns these slots",
+            shared.me.name
+        ));
     }
     let (mine, marked) = match consent(shared) {
         Ok(consent) => consent,
@@ -56,11 +59,14 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     }
 }
 
-/// Whether the own server has the source as the owner of these slots. One that has just met the others does not yet,
+/// Whether the own server is well in the cluster and has the source as the owner of these slots. One that has just met the others does not yet,
 /// and a slot that is marked before its owner is known is never bound to it: it answers `CLUSTERDOWN` (measured).
 fn knows_owner(shared: &Shared, request: &ImportRequest) -> bool {
     let state = shared.state();
     state.server.running().is_some_and(|running| {
+        if !running.view.state_ok {
+            return false;
+        }
         let source = running.view.node(&request.source);
         source.is_some_and(|node| !node.handshake && request.slots.iter().all(|slot| node.slots.contains(*slot)))
     })
