@@ -36,6 +36,7 @@ fn slots_wait_for_the_replicas_of_the_shard_that_gets_them() {
 fn a_handoff_waits_for_the_slots_of_its_shard() {
     let mut model = shrinking();
     model.promote(&name(1), &name(4));
+    model.sim(1).synced = true;
     let plan = model.plan();
     let shard = &plan.layout.as_ref().unwrap().shards[1];
     assert_eq!((&shard.primary, &shard.handoff), (&name(4), &None));
