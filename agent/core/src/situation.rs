@@ -140,11 +140,18 @@ impl<'a> Situation<'a> {
         if *name == self.me.name {
             return self.view().map(|view| view.me.clone());
         }
-        let said = match self.peers.get(name).map(|peer| &peer.answer) {
-            Some(Answer::Heard { report, .. }) => report.server.running().map(|r| r.view.me.clone()),
-            Some(Answer::Silent { .. } | Answer::NeverAsked) | None => None,
-        };
-        said.or_else(|| self.layout()?.member(name)?.node_id.clone())
+        let hint = self.layout().and_then(|layout| layout.member(name)?.node_id.clone());
+        match self.peers.get(name).map(|peer| &peer.answer) {
+            Some(Answer::Heard { report, at }) => {
+                let said = report.server.running().map(|running| running.view.me.clone());
+                // An old word gives way to a Layout that is newer than what the peer knew when it spoke.
+                let fresh = self.now.since(*at) <= FRESH_FOR;
+                let known = report.ledger.layout.as_ref().map(|layout| layout.generation).unwrap_or_default();
+                let outdated = !fresh && self.layout().is_some_and(|layout| layout.generation > known);
+                if outdated { hint.or(said) } else { said.or(hint) }
+            }
+            Some(Answer::Silent { .. } | Answer::NeverAsked) | None => hint,
+        }
     }
 
     /// The name behind an id.

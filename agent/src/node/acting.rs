@@ -136,6 +136,10 @@ impl Reconciler {
             tracing::info!(%slot, "an open slot that nobody sends is closed");
             return self.cluster(&["SETSLOT", &slot.to_string(), "STABLE"]).await;
         }
+        let bound = self.shared.state().server.running().is_some_and(|running| running.view.owner(slot).is_some());
+        if !bound {
+            self.cluster(&["SETSLOT", &slot.to_string(), "STABLE"]).await?;
+        }
         self.ask_to_resume(slot, owner);
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! Slots that nobody owns are claimed by the primary of the shard that should have them.
 //!
 //! A re-created empty node that claims at once would acknowledge writes alone and drop them later (measured). So a claim
-//! needs: every member known; a majority of the primaries with slots, or of all members where nobody has any, that show
-//! the slots without a living owner; and nobody of the own shard that holds data which this server does not have.
+//! needs: every member known; answers of a majority of all members, and of the primaries with slots that any of them
+//! knows, none of which shows a living owner; and nobody of the own shard that holds data which this server has not.
+
+use std::collections::BTreeSet;
 
 use redisnode_proto::layout::Layout;
 use redisnode_proto::report::{Report, Running};
 use redisnode_proto::topology::{Health, Role, View};
-use redisnode_proto::{NodeName, SlotSet, judge};
+use redisnode_proto::{NodeId, NodeName, SlotSet, judge};
 
 use super::{Duty, ask};
 use crate::situation::Situation;
@@ -21,29 +23,29 @@ pub(super) fn claim(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     if free.is_empty() || !knows_everybody(layout, view) {
         return;
     }
-    let witnesses = witnesses(s, layout, view);
-    let unknown = witnesses.iter().copied().chain(s.mates()).filter(|name| s.fresh(name).is_none()).cloned();
-    ask(out, unknown.filter(|name| *name != s.me.name));
-    let heard: Vec<&Running> = witnesses.iter().filter_map(|name| s.fresh(name)?.server.running()).collect();
+    let others: Vec<&NodeName> =
+        layout.members.iter().map(|member| &member.member.name).filter(|name| **name != s.me.name).collect();
+    ask(out, others.iter().filter(|name| s.fresh(name).is_none()).map(|name| (*name).clone()));
+    let heard: Vec<&Running> = others.iter().filter_map(|name| s.fresh(name)?.server.running()).collect();
     let free = heard.iter().fold(free, |free, running| free.difference(&living(layout, running)));
-    let agreeing = heard.len() + usize::from(witnesses.contains(&&s.me.name));
-    if agreeing >= judge::majority(witnesses.len()) && !free.is_empty() && nobody_else_holds_data(s) {
+    if !free.is_empty() && is_witnessed(view, &heard, others.len()) && nobody_else_holds_data(s) {
         out.push(Duty::Claim { slots: free, bump: true });
     }
+}
+
+/// A majority of all members has answered, and of the primaries with slots that any of them knows.
+fn is_witnessed(view: &View, heard: &[&Running], others: usize) -> bool {
+    let views = || heard.iter().map(|running| &running.view).chain([view]);
+    let voters: BTreeSet<&NodeId> = views().flat_map(View::voters).map(|voter| &voter.id).collect();
+    let present = views().filter(|view| voters.contains(&view.me)).count();
+    let all = heard.len() + 1 >= judge::majority(others + 1);
+    all && (voters.is_empty() || present >= judge::majority(voters.len()))
 }
 
 /// A node that has not met the others yet would take its own ignorance for theirs.
 pub(super) fn knows_everybody(layout: &Layout, view: &View) -> bool {
     let ids = layout.members.iter().filter(|member| !member.leaving).filter_map(|member| member.node_id.as_ref());
     ids.filter(|id| !layout.forget.contains(id)).all(|id| view.node(id).is_some_and(|node| !node.handshake))
-}
-
-/// Who must agree: the primaries with slots; where nobody has any, every member.
-fn witnesses<'a>(s: &Situation<'a>, layout: &'a Layout, view: &View) -> Vec<&'a NodeName> {
-    let names = || layout.members.iter().filter(|member| !member.leaving).map(|member| &member.member.name);
-    let votes = |name: &&NodeName| s.id_of(name).is_some_and(|id| view.voters().any(|voter| voter.id == id));
-    let voters: Vec<&NodeName> = names().filter(votes).collect();
-    if voters.is_empty() { names().collect() } else { voters }
 }
 
 /// Every mate has answered, and none holds data of the shard while this server holds none.

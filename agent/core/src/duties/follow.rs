@@ -18,6 +18,10 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         return;
     };
     if me.role == Role::Replica && me.primary.as_ref() == Some(&id) {
+        if !running.replication.link_up {
+            // Perhaps that server has another id or address by now.
+            ask(out, [primary.clone()]);
+        }
         return;
     }
     // Slots are sent away first; until then this server is the primary of what it has.

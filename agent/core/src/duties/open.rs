@@ -22,8 +22,7 @@ pub(super) fn settle(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
 /// The source's agent drives a move. If it has nothing open towards this server, the mark is a left-over.
 fn importing(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty>) {
     let Some(owner) = view.owner(open.slot) else {
-        // Marked before its owner was known: such a slot is never bound to it (measured). The move is begun again.
-        out.push(Duty::CloseExport { slot: open.slot });
+        unbound(s, open, out);
         return;
     };
     let Some(name) = s.name_of(&owner.id) else { return };
@@ -35,6 +34,19 @@ fn importing(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty
         Some(report) if !is_sending(report, s, open) => out.push(Duty::CloseImport { slot: open.slot, owner: name }),
         Some(_) => {}
         None => ask(out, [name]),
+    }
+}
+
+/// A slot that was marked before its owner was known, or whose owner was forgotten: with the mark it is never bound to
+/// anybody (measured). The mark goes, and the owner that others show is asked to begin the move again.
+fn unbound(s: &Situation<'_>, open: &OpenSlot, out: &mut Vec<Duty>) {
+    let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
+    let others: Vec<NodeName> = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name).collect();
+    let views = others.iter().filter_map(|name| s.fresh(name)?.server.running()).map(|running| &running.view);
+    let owner = views.filter_map(|view| view.owner(open.slot)).max_by_key(|node| node.epoch);
+    match owner.and_then(|node| s.name_of(&node.id)) {
+        Some(owner) => out.push(Duty::CloseImport { slot: open.slot, owner }),
+        None => ask(out, others.into_iter().filter(|name| s.fresh(name).is_none())),
     }
 }
 

@@ -46,7 +46,7 @@ impl<'a> Facts<'a> {
 
     fn mate(s: &'a StartSituation<'a>, identity: &DiskIdentity, name: NodeName) -> Mate<'a> {
         let report = s.peers.get(&name).and_then(|peer| peer.heard_since(s.since));
-        let says = report.map_or(MateSays::Silent, |report| copy_of(report, &identity.id));
+        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity));
         Mate { name, says, report }
     }
 
@@ -123,7 +123,8 @@ impl<'a> Facts<'a> {
 }
 
 /// What a mate's Report says of its copy of the data of primary `id`.
-fn copy_of(report: &Report, id: &NodeId) -> MateSays {
+fn copy_of(report: &Report, identity: &DiskIdentity) -> MateSays {
+    let id = &identity.id;
     match &report.server {
         ServerState::Running(running) if follows(running, id) => {
             if running.synced_since_start {
@@ -134,13 +135,15 @@ fn copy_of(report: &Report, id: &NodeId) -> MateSays {
                 MateSays::Nothing
             }
         }
+        // It has started as the primary that it was, and is about to see that it must follow.
+        ServerState::Running(running) if running.keys > 0 && is_former_primary(running, identity) => {
+            MateSays::HoldsOnDisk
+        }
+        // A server that lives and does not answer may hold anything, and newer than its folder.
+        ServerState::Unknown { .. } => MateSays::Silent,
         // It serves another shard now, or none: what it has is not of this one.
         ServerState::Running(_) | ServerState::Refused { .. } | ServerState::Retired => MateSays::Nothing,
-        ServerState::Waiting { .. }
-        | ServerState::Dead { .. }
-        | ServerState::Starting
-        | ServerState::Loading
-        | ServerState::Unknown { .. } => {
+        ServerState::Waiting { .. } | ServerState::Dead { .. } | ServerState::Starting | ServerState::Loading => {
             if report.disk.has_data && report.disk.identity.as_ref().is_some_and(|d| d.primary.as_ref() == Some(id)) {
                 MateSays::HoldsOnDisk
             } else if report.server.is_certainly_down() {
@@ -150,6 +153,11 @@ fn copy_of(report: &Report, id: &NodeId) -> MateSays {
             }
         }
     }
+}
+
+fn is_former_primary(running: &Running, identity: &DiskIdentity) -> bool {
+    let own = running.view.myself().filter(|me| running.writes_paused && me.role == Role::Primary);
+    own.is_some_and(|me| !me.slots.is_disjoint(&identity.slots))
 }
 
 fn follows(running: &Running, id: &NodeId) -> bool {

@@ -28,6 +28,11 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
         // A refusal would let another one be asked while the votes for this one still come in.
         return pending("this node is stopping, and its server has asked for votes before");
     }
+    if me.role == Role::Primary && !me.slots.is_empty() && view.node(&notice.dead).is_none_or(|d| d.slots.is_empty()) {
+        // Promoted, but under an epoch that does not rise above the dead one's: telling the sender to ask another one
+        // would make two owners.
+        return pending("the server is promoted, and waits for an epoch above the dead one's");
+    }
     if let Some(reason) = unfit(s, me, notice) {
         return Step::Answer(Outcome::Refused { reason });
     }
