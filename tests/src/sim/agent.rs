@@ -15,7 +15,6 @@ use redisnode_proto::{DOCUMENT_VERSION, Layout, Millis, NodeId, NodeName, Slot};
 
 use super::clock::Time;
 use super::moves::Moves;
-use super::mutation::Mutation;
 use super::world::{Event, World};
 
 /// How often an agent looks while something is to be done, and while nothing is.
@@ -236,25 +235,11 @@ impl World {
             if ledger.layout.as_ref().map(|held| held.generation) != Some(layout.generation) {
                 ledger.layout = Some(layout.clone());
                 let (member, generation) = (place.member.clone(), layout.generation);
-                if mutation == Some(Mutation::FoundsAgain) {
-                    self.found_again(node);
-                }
                 self.oracle.obeys(&member, generation);
                 self.wake(node, 1);
             }
         }
         Some(answer)
-    }
-
-    fn found_again(&mut self, node: usize) {
-        let id = self.nodes[node].server.as_ref().map(|s| s.id.node_id());
-        self.write_ledger(node, |ledger| {
-            ledger.founded = false;
-            let founders = ledger.layout.as_mut().and_then(|layout| layout.founding.as_mut());
-            if let (Some(founders), Some(id)) = (founders, id) {
-                founders.push(id);
-            }
-        });
     }
 
     /// Takes note of what a peer said, and of a newer Layout it may know.

@@ -46,6 +46,12 @@ impl World {
         self.push(push);
     }
 
+    /// One write to `key`, beginning at `node`.
+    pub(crate) fn push_once(&mut self, node: usize, key: Key) {
+        let number = self.oracle.next_write();
+        self.push(Push { key, number, node, asking: false, until: self.now + PATIENCE });
+    }
+
     fn any_node(&mut self) -> usize {
         self.rng.random_range(0..self.nodes.len().max(1))
     }

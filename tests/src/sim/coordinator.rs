@@ -12,6 +12,7 @@ use redisnode_proto::spec::ClusterSpec;
 use redisnode_proto::{Layout, Millis, NodeName};
 
 use super::clock::Time;
+use super::mutation::Mutation;
 use super::world::{Event, World};
 
 /// How often a coordinator looks.
@@ -191,7 +192,10 @@ impl World {
         }
     }
 
-    fn publish(&mut self, life: u64, layout: Layout) {
+    fn publish(&mut self, life: u64, mut layout: Layout) {
+        if self.mutation == Some(Mutation::FoundsAgain) {
+            layout.founding = Some(layout.members.iter().filter_map(|member| member.node_id.clone()).collect());
+        }
         self.oracle.publishes(life, layout.generation.term);
         let generation = layout.generation;
         let shards: Vec<String> = layout

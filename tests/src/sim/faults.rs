@@ -149,14 +149,27 @@ impl World {
         place.disk.conf = Some(Conf::of(&server));
         place.disk.data = match self.keeping {
             Keeping::Nothing => None,
-            Keeping::Everything => Some(server.data),
+            Keeping::Everything => Some(server.data.clone()),
             Keeping::OldDumps => Some(place.dump.clone()),
         };
+        self.lose_stream(node, server.id);
         let name = self.name(node).clone();
         self.say(|| format!("{name}: server dies ({why})"));
         self.excuse_vanished();
         let soon = 1 + self.jitter(5);
         self.wake(node, soon);
+    }
+
+    /// What a dead server has sent to replicas that it did not reach never arrives.
+    fn lose_stream(&mut self, node: usize, primary: super::ids::Id) {
+        let now = self.now;
+        let net = &self.net;
+        let cut = self.nodes.iter_mut().enumerate().filter(|(index, _)| !net.servers_reach(node, *index));
+        for (_, place) in cut {
+            if let Some(replica) = place.server.as_mut().filter(|server| server.primary() == Some(primary)) {
+                replica.unlink(now);
+            }
+        }
     }
 
     fn lose_folder(&mut self, node: usize, back: Time) {

@@ -333,7 +333,11 @@ impl World {
         let now = self.now;
         let Ok([source, other]) = self.nodes.get_disjoint_mut([node, target]) else { return };
         let Some(server) = &mut source.server else { return };
+        let overwritten = other.server.as_ref().map(|s| s.data.clone()).filter(|_| replace);
         let moved = migrate(now, server, other.server.as_mut(), key, replace, fate);
+        if let Some(before) = overwritten {
+            self.check_wipe(target, &before, "MIGRATE with REPLACE");
+        }
         let error = match moved {
             Moved::Done | Moved::NoKey => None,
             Moved::BusyKey => Some("ERR Target instance replied with error: BUSYKEY Target key name already exists."),

@@ -12,9 +12,11 @@ use redisnode_proto::{Layout, Ledger, NodeId};
 pub enum Mutation {
     /// This row of the start check simply starts the server, with its data, writes flowing at once.
     StartsAnyway(Row),
+    /// This row of the start check waits for ever.
+    WaitsForEver(Row),
     /// A node without identity does not certify the death of its former life.
     NoFormerLife,
-    /// A founding Layout is obeyed by a node that is past founding, and by one that is not listed.
+    /// Every Layout is a founding one, and is obeyed by nodes that are past founding.
     FoundsAgain,
     /// A new life of a coordinator takes the term that is written down.
     TermOfBefore,
@@ -33,6 +35,9 @@ pub(crate) fn start(mutation: Option<Mutation>, verdict: StartVerdict) -> StartV
     match mutation {
         Some(Mutation::StartsAnyway(row)) if row == verdict.row => {
             StartVerdict { row, act: StartAct::Start { gated: false, aside: false, lost: None } }
+        }
+        Some(Mutation::WaitsForEver(row)) if row == verdict.row => {
+            StartVerdict { row, act: StartAct::Wait { reason: "for ever".into(), ask: Vec::new() } }
         }
         _ => verdict,
     }

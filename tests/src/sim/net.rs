@@ -14,6 +14,8 @@ pub(crate) struct Net {
     pub(crate) islands: BTreeSet<usize>,
     /// Pairs that do not reach each other.
     pub(crate) cuts: BTreeSet<(usize, usize)>,
+    /// Nodes whose server hears nothing of the bus and of replication, while its agent hears everything.
+    pub(crate) deaf: BTreeSet<usize>,
     /// Of a hundred calls between agents (and of a hundred answers), how many are lost.
     pub(crate) lossy: u32,
     /// Now and then a message of the bus takes this much longer.
@@ -31,6 +33,11 @@ impl Net {
         }
         let island = self.islands.contains(&a) || self.islands.contains(&b);
         !island && !self.cuts.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Whether two servers reach each other.
+    pub(crate) fn servers_reach(&self, a: usize, b: usize) -> bool {
+        self.reach(a, b) && (a == b || !self.deaf.contains(&a) && !self.deaf.contains(&b))
     }
 
     pub(crate) fn is_cut(&self, node: usize) -> bool {

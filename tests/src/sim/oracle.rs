@@ -91,6 +91,13 @@ impl Oracle {
         self.broken.get_or_insert(Broken { invariant, detail });
     }
 
+    /// These values were put where a person finds them, and it was said.
+    pub(crate) fn excuse<'a>(&mut self, values: impl Iterator<Item = &'a super::data::Value>) {
+        for number in values.flat_map(|value| value.iter()) {
+            self.excused.insert(*number);
+        }
+    }
+
     /// A server's identity is gone for good: it owns nothing any more.
     pub(crate) fn buries(&mut self, id: Id) {
         self.owners.retain(|_, (_, owner)| *owner != id);
@@ -163,7 +170,7 @@ impl World {
     fn started_apart(&self, node: usize) -> bool {
         let since = self.net.cut_since.get(&node).copied();
         let started_at = self.nodes[node].server.as_ref().map(|server| server.started_at);
-        self.net.islands.contains(&node) && started_at > since
+        self.net.is_cut(node) && started_at > since
     }
 
     /// The writes that some server has in its memory, or some folder would bring back for certain.

@@ -28,7 +28,7 @@ impl World {
         let Some(primary) = server.primary() else { return };
         let (link, number) = (server.link, server.link_number);
         let source = self.node_of(primary).filter(|at| self.serves_replicas(*at, node));
-        let reachable = source.is_some_and(|at| self.net.reach(at, node));
+        let reachable = source.is_some_and(|at| self.net.servers_reach(at, node));
         match link {
             Link::Up { from, heard_at } if from == primary => {
                 let attached = source.and_then(|at| self.nodes[at].server.as_ref()).is_some_and(|s| {
@@ -111,7 +111,8 @@ impl World {
         let Some(replica) = self.nodes[node].server.as_ref().filter(|s| s.link_number == link) else { return };
         let Link::Syncing { from } = replica.link else { return };
         let id = replica.id;
-        let source = self.node_of(from).filter(|at| self.serves_replicas(*at, node) && self.net.reach(*at, node));
+        let source =
+            self.node_of(from).filter(|at| self.serves_replicas(*at, node) && self.net.servers_reach(*at, node));
         let Some(source) = source else {
             self.nodes[node].server.as_mut().unwrap().unlink(self.now);
             return;
@@ -158,7 +159,7 @@ impl World {
         if !matches!(replica.link, Link::Up { .. }) || offset <= replica.offset {
             return;
         }
-        if !self.net.reach(from, node) || replica.stopped || offset > replica.offset + 1 {
+        if !self.net.servers_reach(from, node) || replica.stopped || offset > replica.offset + 1 {
             self.after(20, Event::Stream { from, node, link, offset, op });
             return;
         }

@@ -61,6 +61,7 @@ impl World {
             StartAct::Start { gated, aside, lost } => {
                 if aside {
                     let data = self.nodes[node].disk.data.take();
+                    self.oracle.excuse(data.iter().flat_map(|data| data.values()));
                     self.nodes[node].disk.aside.extend(data);
                 }
                 self.write_ledger(node, |ledger| {

@@ -226,7 +226,7 @@ impl World {
 
     fn deliver(&mut self, from: usize, to: Addr, message: &Message) {
         let Some(node) = self.node_at(to) else { return self.refused(from, to) };
-        if !self.net.reach(from, node) {
+        if !self.net.servers_reach(from, node) {
             return;
         }
         let Some(server) = &self.nodes[node].server else { return self.refused(from, to) };
