@@ -12,7 +12,7 @@ use super::shared::{Shared, whole};
 use crate::resp::{Command, RespError};
 
 /// How long the source's newer Layout is waited for.
-const LAYOUT_WITHIN: Duration = Duration::from_secs(1);
+const LAYOUT_WITHIN: Duration = Duration::from_secs(3);
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Valkey answers SETSLOT only when the replicas have it, at most after 2 s.
 const SET_WITHIN: Duration = Duration::from_secs(4);
