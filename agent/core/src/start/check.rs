@@ -84,8 +84,10 @@ fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity)
     }
     let had_keys = s.ledger.identity.as_ref().is_some_and(|known| known.id == identity.id && known.had_keys);
     let lost = had_keys.then(|| {
+        let stored = s.ledger.layout.as_ref().is_some_and(|layout| layout.settings.storage);
+        let why = if stored { "" } else { " (the spec has no `storage`, so nothing is kept on disk)" };
         format!(
-            "the data of slots {} is lost: this primary came back without data and no replica had a copy",
+            "the data of slots {} is lost: this primary came back empty{why}, and no replica had a copy",
             identity.slots
         )
     });
