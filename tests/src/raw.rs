@@ -104,11 +104,27 @@ impl Drop for RawServers {
     }
 }
 
-/// A new, empty folder for one test.
+/// A new, empty folder for one test. What a test process that was killed has left behind is cleared first.
 pub fn scratch(kind: &str, first_port: u16) -> PathBuf {
+    clear_orphans();
     let name = format!("redisnode-{kind}-{}-{first_port}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     fs::remove_dir_all(&folder).ok();
     fs::create_dir_all(&folder).expect("the temporary folder can be written");
     folder.canonicalize().unwrap_or_else(|_| Path::new(&folder).to_path_buf())
+}
+
+/// Ends the processes and removes the folders of test processes that are gone: their names have the process's id.
+fn clear_orphans() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix("redisnode-local-").or_else(|| name.strip_prefix("redisnode-raw-")) else {
+            continue;
+        };
+        let owner = rest.split('-').next().and_then(|pid| pid.parse().ok());
+        if std::env::var_os("REDISNODE_KEEP").is_none() && owner.is_some_and(|pid| !procs::is_alive(pid)) {
+            procs::kill_all_under(&entry.path());
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
 }
