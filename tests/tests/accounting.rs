@@ -130,3 +130,23 @@ fn a_pause_is_a_gap_and_a_death_is_errors() {
     let stats = load.stop();
     assert!(stats.latency(1.0) >= Duration::from_millis(250), "{stats}");
 }
+
+/// Redirects of a move are no errors, and a move that loses nothing is not accused of it.
+#[test]
+fn a_move_of_slots_is_clean() {
+    let _turn = Turn::take();
+    let cluster = cluster();
+    let mut load = write_for_a_while(&cluster.ports, 2_000);
+    let ids: Vec<String> = cluster.ports.iter().map(|port| view::view(*port).unwrap().myself).collect();
+    let entry = format!("127.0.0.1:{}", cluster.ports[0]);
+    for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+        let between =
+            ["--cluster-from", &ids[from], "--cluster-to", &ids[to], "--cluster-slots", "1500", "--cluster-yes"];
+        let args: Vec<String> =
+            ["--cluster", "reshard", &entry].iter().chain(&between).map(ToString::to_string).collect();
+        cluster.cli(&args);
+    }
+    let stats = load.stop();
+    stats.assert_no_errors();
+    load.audit(&cluster.ports).assert_clean();
+}
