@@ -69,6 +69,10 @@ impl World {
             return;
         }
         let reply = server.write(self.now, push.key, push.number, push.asking);
+        if self.traced == Some(node) {
+            let (name, number, key) = (self.name(node).clone(), push.number, push.key);
+            self.say(|| format!("{name}: write {number} to {key:?}: {reply:?}"));
+        }
         let go_to = match reply {
             WriteReply::Done { epoch } => {
                 self.send_stream(node);

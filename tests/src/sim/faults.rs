@@ -152,12 +152,26 @@ impl World {
             Keeping::Everything => Some(server.data.clone()),
             Keeping::OldDumps => Some(place.dump.clone()),
         };
-        self.lose_stream(node, server.id);
+        let id = server.id;
+        self.lose_stream(node, id);
+        self.hang_up(node, id);
         let name = self.name(node).clone();
         self.say(|| format!("{name}: server dies ({why})"));
         self.excuse_vanished();
         let soon = 1 + self.jitter(5);
         self.wake(node, soon);
+    }
+
+    /// The others see their connections to a dead process end at once.
+    pub(crate) fn hang_up(&mut self, node: usize, id: super::ids::Id) {
+        for other in 0..self.nodes.len() {
+            let reached = self.net.servers_reach(node, other);
+            if let Some(server) = self.nodes[other].server.as_mut().filter(|_| reached) {
+                if let Some(peer) = server.table.get_mut(&id) {
+                    peer.connected = false;
+                }
+            }
+        }
     }
 
     /// What a dead server has sent to replicas that it did not reach never arrives.

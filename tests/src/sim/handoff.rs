@@ -132,6 +132,7 @@ impl World {
     /// An ordered exit of the server: what it kept is on disk, and the ledger says where it ended.
     pub(crate) fn stop_server(&mut self, node: usize) {
         let Some(server) = self.nodes[node].server.take() else { return };
+        self.hang_up(node, server.id);
         let stop = CleanStop {
             offset: Offset(server.offset),
             replication_id: format!("{:040x}", server.history.id),

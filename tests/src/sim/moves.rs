@@ -243,16 +243,21 @@ impl World {
         }
         let Some(wanted) = wanted.flatten() else { return refuse("not a primary of the Layout, or stopping") };
         let Some(server) = &self.nodes[node].server else { return refuse("its server does not run") };
-        if server.stopped || server.is_loading(self.now) || !server.is_primary() {
-            return refuse("its server does not answer, or is a replica");
+        if server.stopped || server.is_loading(self.now) || !server.is_primary() || !server.state_ok {
+            return refuse("its server does not answer, is a replica, or is not well in the cluster");
+        }
+        let asked: SlotSet = request.slots.iter().copied().collect();
+        let source = Id::of(&request.source);
+        // A mark that is there already hides others' claims (Redis): then the source must only be known.
+        let unmarked: SlotSet = asked.iter().filter(|slot| !server.open.contains_key(slot)).collect();
+        if !server.table.get(&source).is_some_and(|peer| unmarked.is_subset(&peer.slots)) {
+            return refuse("its server does not have the source as the owner of these slots yet");
         }
         let importing = server.open.iter().filter(|(_, (direction, _))| *direction == Direction::Importing);
         let here = importing.map(|(slot, _)| *slot).chain(server.data.keys().map(|key| key.slot));
-        let asked: SlotSet = request.slots.iter().copied().collect();
         let allowed = if request.resume { wanted.union(&here.collect()) } else { wanted };
         let unwanted = if request.resume { asked.difference(&allowed).iter().collect() } else { Vec::new() };
         let slots = asked.intersection(&allowed).difference(&server.me().slots);
-        let source = Id::of(&request.source);
         match self.with_server(node, |server, _| server.set_importing(&slots, source)) {
             Some(Ok(())) => {
                 let now = self.now;
@@ -337,6 +342,10 @@ impl World {
         let moved = migrate(now, server, other.server.as_mut(), key, replace, fate);
         if let Some(before) = overwritten {
             self.check_wipe(target, &before, "MIGRATE with REPLACE");
+        }
+        if self.traced == Some(node) || self.traced == Some(target) {
+            let name = self.name(node).clone();
+            self.say(|| format!("{name}: MIGRATE {key:?}, replace {replace}: {moved:?}"));
         }
         let error = match moved {
             Moved::Done | Moved::NoKey => None,

@@ -2,6 +2,7 @@
 //! without it an invariant does.
 
 use redisnode_proto::NodeName;
+use redisnode_proto::topology::Direction;
 
 use super::clock::Time;
 use super::data::Key;
@@ -209,19 +210,12 @@ fn founding_again(mutation: Option<Mutation>) -> World {
 /// place, and the source dies.
 fn source_dies_in_move(mutation: Option<Mutation>) -> World {
     let mut world = healthy(flavor::REDIS_70, Keeping::Everything, (2, 1), mutation);
-    let (source, replica) = (world.named(0), world.named(2));
     world.writing = false;
     world.apply_fault(&Fault::Spec(3, 1));
-    let open = |world: &World| open_key(world, source);
-    if !world.wait_for(|world| open(world).is_some()) {
-        return world;
-    }
-    let Some(key) = open(&world) else { return world };
+    world.wait_for(|world| leaving(world).is_some());
+    let Some((source, replica, key)) = leaving(&world) else { return world };
     world.net.deaf.insert(replica);
-    let left = |world: &World| world.nodes[source].server.as_ref().is_some_and(|s| !s.data.contains_key(&key));
-    if !world.wait_for(left) {
-        return world;
-    }
+    world.wait_for(|world| world.nodes[source].server.as_ref().is_some_and(|s| !s.data.contains_key(&key)));
     world.push_once(source, key);
     world.wait(3);
     world.apply_fault(&Fault::KillServer(source));
@@ -230,8 +224,18 @@ fn source_dies_in_move(mutation: Option<Mutation>) -> World {
     world
 }
 
-/// A key of `source` whose slot is leaving, and that is still there.
+/// A key that is about to leave, the server it is still at, and that one's replica.
+fn leaving(world: &World) -> Option<(usize, usize, Key)> {
+    let source = (0..world.nodes.len()).find_map(|node| Some((node, open_key(world, node)?)));
+    let (source, key) = source?;
+    let id = world.nodes[source].server.as_ref()?.id;
+    let follows = |node: &super::world::Node| node.server.as_ref().is_some_and(|s| s.primary() == Some(id));
+    Some((source, world.nodes.iter().position(follows)?, key))
+}
+
+/// A key of this primary whose slot is leaving, and that is still there.
 fn open_key(world: &World, source: usize) -> Option<Key> {
-    let server = world.nodes[source].server.as_ref()?;
-    server.data.keys().copied().find(|key| server.open.contains_key(&key.slot))
+    let server = world.nodes[source].server.as_ref().filter(|server| server.is_primary())?;
+    let leaves = |key: &Key| matches!(server.open.get(&key.slot), Some((Direction::Migrating, _)));
+    server.data.keys().copied().find(leaves)
 }
