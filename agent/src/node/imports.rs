@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
-use redisnode_proto::topology::{Direction, Role};
+use redisnode_proto::topology::{Direction, Role, View, ViewNode};
 use redisnode_proto::{Slot, SlotSet};
 use tokio::time::timeout;
 
@@ -68,8 +68,16 @@ fn knows_owner(shared: &Shared, request: &ImportRequest) -> bool {
             return false;
         }
         let source = running.view.node(&request.source);
-        source.is_some_and(|node| !node.handshake && request.slots.iter().all(|slot| node.slots.contains(*slot)))
+        source.is_some_and(|node| {
+            !node.handshake && request.slots.iter().all(|slot| is_known(request, &running.view, node, *slot))
+        })
     })
+}
+
+/// A mark that is there already hides who owns the slot; what is half here is to be finished all the same.
+fn is_known(request: &ImportRequest, view: &View, source: &ViewNode, slot: Slot) -> bool {
+    let marked = || view.open.iter().any(|open| open.slot == slot && open.direction == Direction::Importing);
+    source.slots.contains(slot) || (request.resume && marked())
 }
 
 /// Slots of which this server has keys, and slots of which it has none.

@@ -42,7 +42,7 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         strays(view, out);
         return;
     }
-    if safe_to_leave(s, view) {
+    if safe_to_leave(s, view, out) {
         out.push(Duty::Replicate(id));
     }
 }
@@ -69,15 +69,13 @@ fn become_primary(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         return;
     };
     let named = s.my_shard().is_some_and(|shard| shard.primary == s.me.name);
-    let other_shard = me
-        .primary
-        .as_ref()
-        .and_then(|id| s.name_of(id))
-        .is_none_or(|p| s.my_shard().is_some_and(|shard| !shard.has(&p)));
+    // Whose shard it is must be known: the primary of an unknown name may be a former life of this very shard.
+    let followed = me.primary.as_ref().and_then(|id| s.name_of(id));
+    let other_shard = followed.is_some_and(|p| s.my_shard().is_some_and(|shard| !shard.has(&p)));
     // A primary without slots has nothing that a replica of it could lose.
     let of_nothing = me.primary.as_ref().and_then(|id| view.node(id)).is_some_and(|p| p.slots.is_empty())
         && s.running().is_some_and(|running| running.keys == 0);
-    if named && (other_shard || of_nothing) && safe_to_leave(s, view) {
+    if named && (other_shard || of_nothing) && safe_to_leave(s, view, out) {
         out.push(Duty::Reset);
     }
 }
@@ -98,16 +96,21 @@ pub(super) fn has_own_epoch(view: &View, node: &ViewNode) -> bool {
     node.epoch != ConfigEpoch(0) && !others.filter(|o| o.role == Role::Primary).any(|other| other.epoch == node.epoch)
 }
 
-/// A replica may leave its primary only while that one is well: otherwise its copy may be the only one. One that has
-/// no copy may leave.
-fn safe_to_leave(s: &Situation<'_>, view: &View) -> bool {
+/// A replica may leave its primary only while that one surely serves: otherwise its copy may be the only one. The own
+/// table shows a dead one as fine for a while, so its agent is asked. Who has no copy may leave.
+fn safe_to_leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) -> bool {
     let has_copy = s.running().is_some_and(|running| running.keys > 0 || running.synced_since_start);
-    if !has_copy {
+    let me = view.myself().filter(|me| has_copy && me.role == Role::Replica);
+    let Some(id) = me.and_then(|me| me.primary.as_ref()) else { return true };
+    if view.node(id).is_some_and(|primary| primary.slots.is_empty()) {
         return true;
     }
-    let Some(me) = view.myself().filter(|me| me.role == Role::Replica) else { return true };
-    let primary = me.primary.as_ref().and_then(|id| view.node(id));
-    primary.is_none_or(|p| p.slots.is_empty() || (p.connected && p.health == Health::Fine))
+    let Some(name) = s.name_of(id) else { return false };
+    if s.fresh(&name).is_none() {
+        ask(out, [name.clone()]);
+    }
+    let seen = view.node(id).is_some_and(|primary| primary.connected && primary.health == Health::Fine);
+    seen && calls_itself_primary(s, &name, id)
 }
 
 /// A leaving member gives up when it owns nothing and its primary is well. Who still copies it has nothing to lose.
@@ -116,7 +119,7 @@ pub(super) fn leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     // Marks that a replica shows are its primary's, or left-overs of it.
     let open = (me.role == Role::Primary && !view.open.is_empty()) || !s.jobs.is_empty();
     let has_keys = me.role == Role::Primary && s.running().is_some_and(|r| r.keys > 0);
-    if me.slots.is_empty() && !open && !has_keys && safe_to_leave(s, view) {
+    if me.slots.is_empty() && !open && !has_keys && safe_to_leave(s, view, out) {
         out.push(Duty::Retire);
     }
 }
