@@ -179,15 +179,22 @@ impl World {
         let mut copies = Writes::default();
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.gone) {
             if let Some(server) = &node.server {
-                if certain || !self.is_stale(index) {
-                    let slots = server.served();
-                    copies.add(server.data.iter().filter(|(key, _)| slots.contains(key.slot)));
+                if (certain || !self.is_stale(index)) && !self.is_linked(index) {
+                    copies.add(&server.data);
                 }
             } else if let (Some(data), true) = (&node.disk.data, certain) {
                 copies.add(data);
             }
         }
         copies
+    }
+
+    /// Whether it is a replica that has, or soon will have, exactly what its living primary has.
+    fn is_linked(&self, node: usize) -> bool {
+        let Some(Link::Up { from, .. }) = self.nodes[node].server.as_ref().map(|server| server.link) else {
+            return false;
+        };
+        self.node_of(from).is_some()
     }
 
     /// Whether its server has nothing but an old dump yet, which it may have to give up: it waits at its gate, or for its

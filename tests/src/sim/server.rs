@@ -198,12 +198,6 @@ impl Server {
         self.me().slots.contains(slot)
     }
 
-    /// The slots whose keys it serves or copies: its own or its primary's, and those that are arriving.
-    pub(crate) fn served(&self) -> SlotSet {
-        let speaks_for = self.primary().and_then(|id| self.table.get(&id)).unwrap_or(self.me());
-        speaks_for.slots.union(&self.open.keys().copied().collect())
-    }
-
     pub(crate) fn voters(&self) -> usize {
         self.table.values().filter(|peer| peer.is_voter()).count()
     }

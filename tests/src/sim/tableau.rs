@@ -14,6 +14,22 @@ impl World {
         }
     }
 
+    /// Logs who has the followed write, when that changes.
+    pub(crate) fn follow_write(&mut self) {
+        let Some((number, before)) = self.followed.take() else { return };
+        let has = |data: &super::data::Data| data.values().any(|value| value.contains(&number));
+        let mut now = Vec::new();
+        for node in self.nodes.iter().filter(|node| !node.gone) {
+            let name = &node.member.name;
+            now.extend(node.server.iter().filter(|s| has(&s.data)).map(|_| name.to_string()));
+            now.extend(node.disk.data.iter().filter(|data| has(data)).map(|_| format!("disk of {name}")));
+        }
+        if now != before {
+            self.say(|| format!("write {number} is at {}", now.join(", ")));
+        }
+        self.followed = Some((number, now));
+    }
+
     fn tableau_of(&self, node: usize) -> String {
         let place = &self.nodes[node];
         let name = &place.member.name;

@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) next_addr: u16,
     /// Clients write.
     pub(crate) writing: bool,
+    /// The write whose every move goes to the event log, and who had it last.
+    pub(crate) followed: Option<(u32, Vec<String>)>,
     /// The node whose every decision goes to the event log.
     pub(crate) traced: Option<usize>,
     /// Random delays of agents and crashes within their work.
@@ -112,7 +114,8 @@ impl World {
             lives: 0,
             next_addr: 1,
             writing: false,
-            traced: std::env::var("REDISNODE_SIM_TRACE").ok().and_then(|node| node.parse().ok()),
+            followed: number("REDISNODE_SIM_WRITE").and_then(|n| Some((u32::try_from(n).ok()?, Vec::new()))),
+            traced: number("REDISNODE_SIM_TRACE").and_then(|n| usize::try_from(n).ok()),
             rough: false,
         }
     }
@@ -152,6 +155,7 @@ impl World {
             }
             self.now = at;
             self.step(event);
+            self.follow_write();
         }
         self.now = self.now.max(until);
     }
@@ -250,4 +254,9 @@ impl World {
         let limit = self.rng.random_range(0..=most);
         self.rng.random_range(0..=limit)
     }
+}
+
+/// A number in the environment, for a person who looks into a history.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
