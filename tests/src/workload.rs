@@ -46,7 +46,7 @@ impl Default for Options {
             big_value: false,
             big_hash_fields: 0,
             patience: Duration::from_secs(3),
-            retries: 6,
+            retries: 16,
             at_most: Duration::from_mins(5),
             seed: 1,
         }

@@ -97,7 +97,7 @@ impl Register {
         if !Effect::Present(expires_at).allows(now_ms).1 {
             return Some((Fault::Ttl, None, format!("write {seq} should have expired")));
         }
-        ttl.differs(expires_at).then(|| (Fault::Ttl, None, format!("expires {ttl:?}, should {expires_at:?}")))
+        ttl.differs(expires_at, now_ms).then(|| (Fault::Ttl, None, format!("expires {ttl:?}, should {expires_at:?}")))
     }
 }
 
@@ -109,8 +109,10 @@ enum Ttl {
 }
 
 impl Ttl {
-    fn differs(self, wanted: Option<i64>) -> bool {
+    fn differs(self, wanted: Option<i64>, now_ms: i64) -> bool {
         match (self, wanted) {
+            // It expired after its value was read and before its expiry was asked for.
+            (Self::At(None), Some(wanted)) => wanted > now_ms,
             (Self::NotAsked, _) | (Self::At(None), None) => false,
             (Self::At(Some(found)), Some(wanted)) => (found - wanted).abs() > TTL_TOLERANCE_MS,
             (Self::At(_), _) => true,
