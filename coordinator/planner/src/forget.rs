@@ -37,7 +37,10 @@ pub(crate) fn forget(facts: &Facts, quorum: &Quorum, shards: &[Shard], notes: &m
 /// Whether the id that the base lists for `node` may be replaced by the present one: it owns nothing any more, or
 /// it is to be forgotten. Until then the member's own agent must be able to read whose death it certifies.
 pub(crate) fn is_settled(facts: &Facts, ids: &BTreeSet<NodeId>, node: &Node) -> bool {
-    node.former_id().is_none_or(|id| ids.contains(id) || facts.owners.slots_of(id).is_empty())
+    // That nobody shows its slots is no sign that somebody else has them: whoever knows may be silent.
+    let listed = facts.base.and_then(|base| base.shard_of(node.name)).filter(|shard| shard.primary == *node.name);
+    let unseen = listed.is_some_and(|shard| !shard.slots.is_subset(&facts.owners.covered()));
+    node.former_id().is_none_or(|id| ids.contains(id) || (facts.owners.slots_of(id).is_empty() && !unseen))
 }
 
 /// The member whose server has `id` now and is not on its way out.

@@ -15,10 +15,10 @@ use crate::situation::Situation;
 /// The node time-out while founding. The wait after a minority is clamp(node time-out, 500 ms, 5 s).
 pub const FOUNDING_TIMEOUT: Millis = Millis(500);
 
-/// Founders' epochs begin here, far above what fresh servers reach when they settle their equal epochs among each other.
+/// Founders' epochs lie so far apart that fresh servers never reach one when they settle their equal epochs.
 /// A replica keeps the epoch it got so, unseen; were it its primary's, TAKEOVER would not raise it, and nobody would
 /// believe the new owner (measured on Redis 7.0 and Valkey 9.1).
-const FIRST_EPOCH: u64 = 1001;
+const EPOCH_STEP: u64 = 1000;
 
 /// Whether this node obeys a founding Layout now: it is listed with its very id, is empty, knows only founders, and has
 /// not ended founding before.
@@ -59,7 +59,7 @@ fn claim(view: &View, index: usize, missing: &SlotSet, out: &mut Vec<Duty>) {
     let epoch = view.myself().map(|me| me.epoch).unwrap_or_default();
     let alone = view.nodes.len() == 1;
     if alone && epoch == ConfigEpoch(0) {
-        let own = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(FIRST_EPOCH);
+        let own = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(EPOCH_STEP);
         out.push(Duty::SetEpoch(ConfigEpoch(own)));
     }
     out.push(Duty::Claim { slots: missing.clone(), bump: !alone });

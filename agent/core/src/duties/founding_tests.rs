@@ -40,7 +40,7 @@ fn met(duties: &[Duty]) -> Vec<NodeName> {
 #[test]
 fn a_primary_takes_an_epoch_of_its_own_then_its_slots_and_meets_nobody_before() {
     for node in 0..3 {
-        let epoch = ConfigEpoch(u64::try_from(node).unwrap() + 1001);
+        let epoch = ConfigEpoch((u64::try_from(node).unwrap() + 1) * 1000);
         let claim = Duty::Claim { slots: share(node, 3), bump: false };
         assert_eq!(founder(node, 3, 1).duties(), [Duty::SetEpoch(epoch), claim]);
     }

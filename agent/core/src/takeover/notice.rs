@@ -8,7 +8,7 @@ use redisnode_proto::{Millis, NodeId, NodeName, SlotSet};
 
 use super::voters::Voters;
 use super::{Promotion, Step};
-use crate::situation::{ReceivedNotice, Situation};
+use crate::situation::{Answer, ReceivedNotice, Situation};
 
 /// How long a vote may take before TAKEOVER is considered. A vote among living primaries takes 30 to 90 ms (measured).
 const VOTE_WAIT: Millis = Millis(150);
@@ -41,7 +41,7 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     let promote = |how| Step::Promote { how, reopen: reopen.clone() };
     // Two primaries never give a majority for FORCE, and nobody else is there to vote: do not wait for it.
     if voters.count <= 2 && voters.count > 0 {
-        return promote(Promotion::Takeover);
+        return behind(s, view, received).unwrap_or_else(|| promote(Promotion::Takeover));
     }
     let Some(forced_at) = s.inbox.forced_at.filter(|at| *at >= received.at) else { return promote(Promotion::Force) };
     if s.now.since(forced_at) < VOTE_WAIT {
@@ -51,12 +51,35 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
         return Step::Ask(voters.unasked);
     }
     if nobody_else_can_win(s, received, &voters) {
-        return promote(Promotion::Takeover);
+        return behind(s, view, received).unwrap_or_else(|| promote(Promotion::Takeover));
     }
     if s.now.since(forced_at) >= FORCE_AGAIN {
         return promote(Promotion::Force);
     }
     pending("not enough primaries vote, and not enough are known to be dead")
+}
+
+/// TAKEOVER claims all that the own table gives to the dead one. If somebody calls a slot of it his own, it has moved a
+/// moment ago, and claiming it would have its keys deleted there (simulated); a vote would be refused for that. The
+/// table follows within a ping.
+fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<Step> {
+    let claimed = view.node(&received.notice.dead).map(|dead| dead.slots.clone()).unwrap_or_default();
+    let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
+    let others = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name && *name != received.notice.by);
+    let mut unasked = Vec::new();
+    for name in others {
+        match s.peers.get(&name).map(|peer| &peer.answer) {
+            Some(Answer::Heard { report, at }) if *at >= received.at => {
+                let own = report.server.running().and_then(|running| running.view.myself());
+                if own.is_some_and(|own| own.role == Role::Primary && !own.slots.is_disjoint(&claimed)) {
+                    return Some(pending("this server's table is behind: some of the slots have just moved"));
+                }
+            }
+            Some(Answer::Silent { .. }) => {}
+            Some(Answer::Heard { .. } | Answer::NeverAsked) | None => unasked.push(name),
+        }
+    }
+    (!unasked.is_empty()).then_some(Step::Ask(unasked))
 }
 
 /// Whether an election by the servers cannot have begun, or cannot succeed.

@@ -2,8 +2,10 @@
 
 use redisnode_agent_core::migration::{CloseStep, Closing, next_step};
 use redisnode_proto::message::ImportRequest;
+use redisnode_proto::topology::ClusterInfo;
 use redisnode_proto::{Address, NodeId, Slot, SlotSet};
 
+use super::super::look::LookError;
 use super::super::shared::{Shared, whole};
 use super::keys::Found;
 use super::notices;
@@ -14,6 +16,9 @@ const MOST_SLOTS: usize = 64;
 const ENOUGH_KEYS: i64 = 1500;
 /// Valkey answers SETSLOT with NOREPLICAS if a replica lags; the same command again is the remedy.
 const TRIES: usize = 3;
+/// Epochs travel with the servers' pings; no event tells of them.
+const EPOCH_TRIES: usize = 40;
+const EPOCH_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 const IMPORT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Slots that are open, and what is to be moved.
@@ -99,6 +104,7 @@ pub(super) async fn close(
     slots: &[Slot],
 ) -> Result<u32, String> {
     let mut state: Vec<(Slot, Closing)> = counted(own, slots).await.map_err(|error| whole(&error))?;
+    target_outranks(own, remote).await?;
     let kept = state.iter().filter(|(_, closing)| next_step(*closing) == CloseStep::MoveKeys).count();
     for step in [CloseStep::AssignAtTarget, CloseStep::AssignAtSource] {
         let due: Vec<Slot> = state.iter().filter(|(_, c)| next_step(*c) == step).map(|(slot, _)| *slot).collect();
@@ -120,6 +126,25 @@ pub(super) async fn close(
         return Err(format!("{kept} slots still hold keys at the source; they stay open and are tried again"));
     }
     Ok(u32::try_from(closed.len()).unwrap_or(u32::MAX))
+}
+
+/// The target takes a slot under the highest epoch that it knows, plus one. If it does not know the source's own, a
+/// promoted replica of the source could win the slot back (simulated): then it is waited for.
+async fn target_outranks(own: &mut Connection, remote: &mut Connection) -> Result<(), String> {
+    for _ in 0..EPOCH_TRIES {
+        let (here, there) = tokio::join!(cluster_info(own), cluster_info(remote));
+        let (here, there) = (here.map_err(|error| whole(&error))?, there.map_err(|error| whole(&error))?);
+        if there.current_epoch >= here.my_epoch {
+            return Ok(());
+        }
+        tokio::time::sleep(EPOCH_PAUSE).await;
+    }
+    Err("the target has not heard of the source's epoch yet; the slots stay open and are tried again".to_owned())
+}
+
+async fn cluster_info(connection: &mut Connection) -> Result<ClusterInfo, LookError> {
+    let text = connection.demand(&Command::new("CLUSTER").arg("INFO")).await?.text("CLUSTER INFO")?;
+    Ok(ClusterInfo::parse(&text)?)
 }
 
 async fn counted(own: &mut Connection, slots: &[Slot]) -> Result<Vec<(Slot, Closing)>, RespError> {
