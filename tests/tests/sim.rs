@@ -2,6 +2,8 @@
 //! cluster becomes what was asked for. `REDISNODE_SIM_SEED=n` replays one history, `REDISNODE_SIM_SEEDS=n` runs so many.
 //! `REDISNODE_SIM_TRACE=n` puts every decision of node n into the event log.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -172,10 +172,9 @@ impl Server {
             self.correct(ctx, from);
             self.settle_collision(ctx, from);
         }
-        if let (Some(offset), Some(manual)) = (from.paused_at, &mut self.manual) {
-            if self.table[&self.id].primary == Some(from.id) {
-                manual.target_offset = Some(offset);
-            }
+        let from_primary = self.primary() == Some(from.id);
+        if let (Some(offset), Some(manual), true) = (from.paused_at, &mut self.manual, from_primary) {
+            manual.target_offset = Some(offset);
         }
         self.take_gossip(ctx, from);
         self.repair_chain(ctx);

@@ -104,20 +104,20 @@ impl World {
         self.after(delay, Event::Reply(Box::new(reply)));
     }
 
-    pub(crate) fn call_arrives(&mut self, call: Call) {
+    pub(crate) fn call_arrives(&mut self, call: &Call) {
         let left = (call.sent_at + PATIENCE).saturating_sub(self.now).max(1);
-        let Some(node) = self.node_named(&call.to) else { return self.answer_after(left, &call, None) };
+        let Some(node) = self.node_named(&call.to) else { return self.answer_after(left, call, None) };
         if !self.net.reach(call.from, node) {
-            return self.answer_after(left, &call, None);
+            return self.answer_after(left, call, None);
         }
         if self.nodes[node].agent.is_none() {
             // Nobody listens at that port: the caller learns it at once.
-            return self.answer_after(2, &call, None);
+            return self.answer_after(2, call, None);
         }
         let said = self.serve(node, &call.body);
         match self.net.call_delay(&mut self.rng) {
-            Some(delay) => self.answer_after(delay.min(left), &call, Some(said)),
-            None => self.answer_after(left, &call, None),
+            Some(delay) => self.answer_after(delay.min(left), call, Some(said)),
+            None => self.answer_after(left, call, None),
         }
     }
 
@@ -161,10 +161,9 @@ impl World {
         let received = agent.inbox.death.clone().unwrap();
         match self.judge(node, |s| answer_notice(s, &received)) {
             Some(Step::Answer(outcome)) => {
-                if !matches!(outcome, Outcome::Pending { .. }) {
-                    if let Some(agent) = &mut self.nodes[node].agent {
-                        (agent.inbox.death, agent.inbox.forced_at) = (None, None);
-                    }
+                let agent = self.nodes[node].agent.as_mut();
+                if let Some(agent) = agent.filter(|_| !matches!(outcome, Outcome::Pending { .. })) {
+                    (agent.inbox.death, agent.inbox.forced_at) = (None, None);
                 }
                 outcome
             }
@@ -186,12 +185,12 @@ impl World {
                 self.hear(node, &reply.by, Some(&report));
                 self.wake(node, 0);
             }
-            (Body::Death(_), Some(Said::Outcome(outcome))) => self.notice_answered(node, &reply.by, Some(outcome)),
+            (Body::Death(_), Some(Said::Outcome(outcome))) => self.notice_answered(node, &reply.by, Some(&outcome)),
             (Body::Death(_), _) => {
                 self.hear(node, &reply.by, None);
                 self.notice_answered(node, &reply.by, None);
             }
-            (Body::Takeover { .. }, Some(Said::Outcome(outcome))) => self.handoff_answered(node, &reply.by, outcome),
+            (Body::Takeover { .. }, Some(Said::Outcome(outcome))) => self.handoff_answered(node, &reply.by, &outcome),
             (Body::Import(request), Some(Said::Import(opened))) => self.opened(node, &reply.by, request, &opened),
             (Body::OpenSlots(open), Some(Said::Ack(Ack::Done))) => self.replica_knows(node, &reply.by, open),
             (Body::Hello, _) => {

@@ -18,12 +18,11 @@ const FORGOTTEN_FOR: Time = 60_000;
 pub(crate) type Reply = Result<(), String>;
 
 impl Server {
-    pub(crate) fn meet(&mut self, ctx: &mut Ctx<'_>, addr: Addr) -> Reply {
+    pub(crate) fn meet(&mut self, ctx: &mut Ctx<'_>, addr: Addr) {
         let until = ctx.now + self.node_timeout.max(1000);
         if !self.handshakes.iter().any(|h| h.addr == addr) && addr != self.addr {
             self.handshakes.push(super::server::Handshake { addr, until, meet: true, sent_at: None });
         }
-        Ok(())
     }
 
     pub(crate) fn forget(&mut self, now: Time, id: Id) -> Reply {

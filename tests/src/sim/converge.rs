@@ -21,7 +21,7 @@ impl World {
             self.is_well(server).map_err(|why| format!("{name} {why}"))?;
             servers.push(server);
         }
-        let owners = self.agreed_owners(&servers)?;
+        let owners = Self::agreed_owners(&servers)?;
         if owners != spec.number_of_master as usize {
             return Err(format!("{owners} primaries with slots instead of {}", spec.number_of_master));
         }
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// All servers agree who owns each slot; says how many owners there are.
-    fn agreed_owners(&self, servers: &[&Server]) -> Result<usize, String> {
+    fn agreed_owners(servers: &[&Server]) -> Result<usize, String> {
         let mut covered = SlotSet::new();
         let mut owners = 0;
         for owner in servers.iter().filter(|s| s.is_primary() && !s.me().slots.is_empty()) {

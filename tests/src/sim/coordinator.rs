@@ -42,7 +42,7 @@ pub(crate) struct Coordinators {
 
 /// One life of a coordinator.
 pub(crate) struct Life {
-    life: u64,
+    number: u64,
     since: Time,
     term: Option<u64>,
     published: Option<Rc<Layout>>,
@@ -65,7 +65,7 @@ impl World {
         let life = self.next_life();
         let since = self.now;
         self.coordinators.lives.push(Life {
-            life,
+            number: life,
             since,
             term: None,
             published: None,
@@ -87,7 +87,7 @@ impl World {
     }
 
     fn life(&mut self, life: u64) -> Option<&mut Life> {
-        self.coordinators.lives.iter_mut().find(|known| known.life == life)
+        self.coordinators.lives.iter_mut().find(|known| known.number == life)
     }
 
     pub(crate) fn coordinator_tick(&mut self, life: u64) {
@@ -144,7 +144,7 @@ impl World {
 
     fn plan(&mut self, life: u64) {
         let machine = self.machine();
-        let Some(known) = self.coordinators.lives.iter().find(|known| known.life == life) else { return };
+        let Some(known) = self.coordinators.lives.iter().find(|known| known.number == life) else { return };
         let Some(term) = known.term else { return };
         let plan = plan(&redisnode_planner::World {
             now: Millis(self.now),
@@ -182,9 +182,9 @@ impl World {
 
     /// Somebody else has a newer term: who holds the lease (the newest life) takes another one, others end.
     fn forget_term(&mut self, life: u64) {
-        if self.coordinators.lives.iter().any(|other| other.life > life) {
+        if self.coordinators.lives.iter().any(|other| other.number > life) {
             self.say(|| format!("coordinator {life}: ends, another one leads"));
-            self.coordinators.lives.retain(|known| known.life != life);
+            self.coordinators.lives.retain(|known| known.number != life);
             return;
         }
         if let Some(known) = self.life(life) {
@@ -225,7 +225,7 @@ impl World {
 
     /// Sends the newest Layout to those whose Report shows an older one, or none.
     fn publish_again(&mut self, life: u64) {
-        let Some(known) = self.coordinators.lives.iter().find(|known| known.life == life) else { return };
+        let Some(known) = self.coordinators.lives.iter().find(|known| known.number == life) else { return };
         let Some(layout) = known.published.clone() else { return };
         let has = |name: &NodeName| {
             let held = known.heard.get(name).and_then(|heard| heard.report.ledger.layout.as_ref());
@@ -314,7 +314,7 @@ impl World {
         let Some(known) = self.life(life) else { return };
         match known.heard.get_mut(&name) {
             Some(heard) if (heard.report.life, heard.report.revision) == (report.life, report.revision) => {
-                heard.at = at
+                heard.at = at;
             }
             Some(heard) if heard.report.life == report.life && heard.report.revision > report.revision => {}
             Some(_) | None => {

@@ -166,10 +166,9 @@ impl World {
     pub(crate) fn hang_up(&mut self, node: usize, id: super::ids::Id) {
         for other in 0..self.nodes.len() {
             let reached = self.net.servers_reach(node, other);
-            if let Some(server) = self.nodes[other].server.as_mut().filter(|_| reached) {
-                if let Some(peer) = server.table.get_mut(&id) {
-                    peer.connected = false;
-                }
+            let server = self.nodes[other].server.as_mut().filter(|_| reached);
+            if let Some(peer) = server.and_then(|server| server.table.get_mut(&id)) {
+                peer.connected = false;
             }
         }
     }

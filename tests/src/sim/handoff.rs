@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    pub(crate) fn handoff_answered(&mut self, node: usize, by: &NodeName, outcome: Outcome) {
+    pub(crate) fn handoff_answered(&mut self, node: usize, by: &NodeName, outcome: &Outcome) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         match outcome {
             Outcome::Done { .. } => agent.inbox.handoff = None,

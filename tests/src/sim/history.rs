@@ -106,7 +106,6 @@ fn draw_fault(dice: &mut StdRng, members: usize) -> Fault {
     let late = dice.random_range(500..12_000);
     let back = if dice.random_range(0..2) == 0 { soon } else { late };
     match dice.random_range(0..34) {
-        0..=5 => Fault::KillServer(node),
         6..=8 => Fault::KillAgent(node, back),
         9..=12 => Fault::KillNode(node, back),
         13..=14 => Fault::LoseFolder(node, back),
@@ -122,6 +121,7 @@ fn draw_fault(dice: &mut StdRng, members: usize) -> Fault {
             let (primaries, factor) = shape(dice);
             Fault::Spec(primaries, factor)
         }
+        // Most often: a server dies alone.
         _ => Fault::KillServer(node),
     }
 }
@@ -133,11 +133,9 @@ pub(crate) fn end_faults(world: &mut World) {
     world.apply_fault(&Fault::Mend);
     (world.net.lossy, world.net.slow_bus) = (0, 0);
     for node in 0..world.nodes.len() {
-        if let Some(server) = &mut world.nodes[node].server {
-            if server.stopped {
-                server.stopped = false;
-                world.net.last_cut.insert(node, world.now);
-            }
+        if let Some(server) = world.nodes[node].server.as_mut().filter(|server| server.stopped) {
+            server.stopped = false;
+            world.net.last_cut.insert(node, world.now);
         }
         if world.nodes[node].agent.is_none() && !world.nodes[node].gone {
             world.start_agent(node);

@@ -83,21 +83,18 @@ impl World {
         let replica = self.nodes[node].server.as_mut().unwrap();
         replica.link_number = number;
         let id = replica.id;
-        match missing {
-            Some(missing) => {
-                replica.link = Link::Up { from: primary_id, heard_at: self.now };
-                replica.history = history;
-                for (_, op) in missing {
-                    replica.replay(op);
-                }
-                self.attach(source, id, number, until);
-            }
-            None => {
-                replica.link = Link::Syncing { from: primary_id };
-                let takes = self.rng.random_range(20..400);
-                self.after(takes, Event::SyncLoad { node, link: number });
-            }
+        let Some(missing) = missing else {
+            replica.link = Link::Syncing { from: primary_id };
+            let takes = self.rng.random_range(20..400);
+            self.after(takes, Event::SyncLoad { node, link: number });
+            return;
+        };
+        replica.link = Link::Up { from: primary_id, heard_at: self.now };
+        replica.history = history;
+        for (_, op) in missing {
+            replica.replay(op);
         }
+        self.attach(source, id, number, until);
     }
 
     fn attach(&mut self, source: usize, id: super::ids::Id, number: u64, offset: u64) {

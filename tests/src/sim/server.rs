@@ -243,7 +243,7 @@ impl Server {
     pub(crate) fn mark(&mut self, mark: &Mark) {
         match mark {
             Mark::Open(slots, direction, peer) => {
-                self.open.extend(slots.iter().map(|slot| (slot, (*direction, *peer))))
+                self.open.extend(slots.iter().map(|slot| (slot, (*direction, *peer))));
             }
             Mark::Closed(slots) => self.open.retain(|slot, _| !slots.contains(*slot)),
         }

@@ -73,7 +73,7 @@ impl World {
                 });
                 self.start_server(node, gated);
             }
-            StartAct::Promote { mate, mate_id } => self.send_notice(node, mate, mate_id),
+            StartAct::Promote { mate, mate_id } => self.send_notice(node, &mate, mate_id),
             StartAct::Ask(names) => self.ask(node, names),
             StartAct::Wait { reason, ask } => {
                 if let Some(start) = self.nodes[node].agent.as_mut().and_then(|a| a.start.as_mut()) {
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// The promise first, then the notice.
-    fn send_notice(&mut self, node: usize, mate: NodeName, mate_id: NodeId) {
+    fn send_notice(&mut self, node: usize, mate: &NodeName, mate_id: NodeId) {
         let Some(identity) = self.nodes[node].agent.as_ref().and_then(|a| a.report.disk.identity.clone()) else {
             return;
         };
@@ -99,11 +99,11 @@ impl World {
         }
         let dead_for = Millis(self.now - since);
         let notice = DeathNotice { by, dead: identity.id, epoch: identity.epoch, dead_for };
-        self.call(node, &mate, Body::Death(notice));
+        self.call(node, mate, Body::Death(notice));
     }
 
     /// A death notice of the start check, or of a former life, was answered.
-    pub(crate) fn notice_answered(&mut self, node: usize, mate: &NodeName, outcome: Option<Outcome>) {
+    pub(crate) fn notice_answered(&mut self, node: usize, mate: &NodeName, outcome: Option<&Outcome>) {
         let (name, log) = (self.name(node).clone(), format!("{outcome:?}"));
         self.say(|| format!("{name}: {mate} answers the death notice: {log}"));
         let Some(agent) = &mut self.nodes[node].agent else { return };

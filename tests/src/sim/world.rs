@@ -169,7 +169,7 @@ impl World {
             Event::Push(push) => self.push(push),
             Event::Client => self.next_write(),
             Event::Tick { node, life, regular } => self.agent_tick(node, life, regular),
-            Event::Call(call) => self.call_arrives(*call),
+            Event::Call(call) => self.call_arrives(&call),
             Event::Reply(reply) => self.reply_arrives(*reply),
             Event::Coordinator { life } => self.coordinator_tick(life),
             Event::Exchange(exchange) => self.exchange(*exchange),
@@ -224,7 +224,7 @@ impl World {
         if busy {
             return;
         }
-        self.with_server(node, |server, ctx| server.cron(ctx));
+        self.with_server(node, Server::cron);
         self.tend_link(node);
     }
 
