@@ -26,7 +26,7 @@ use crate::resp::{Command, RespError};
 /// How long a caller waits for a fresh look at the server.
 const LOOK_WITHIN: Duration = Duration::from_millis(100);
 /// How long one answer to a death notice may take; the caller asks again.
-const NOTICE_WITHIN: Duration = Duration::from_millis(1000);
+const NOTICE_WITHIN: Duration = Duration::from_secs(1);
 const HANDOFF_WITHIN: Duration = Duration::from_secs(20);
 /// The server's own limit for a planned failover is 5 s.
 const TAKEOVER_WITHIN: Duration = Duration::from_millis(5500);

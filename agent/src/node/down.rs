@@ -110,11 +110,11 @@ impl Reconciler {
         let mut state = self.shared.state();
         let down = self.down.as_mut();
         let since = down.as_ref().map_or(now, |down| down.check_since);
-        if let Some(down) = down {
-            if down.refused_at.is_some_and(|at| now.since(at) >= REFUSAL_LASTS) {
-                down.refused_at = None;
-                state.refused.clear();
-            }
+        if let Some(down) = down
+            && down.refused_at.is_some_and(|at| now.since(at) >= REFUSAL_LASTS)
+        {
+            down.refused_at = None;
+            state.refused.clear();
         }
         start_check(&StartSituation {
             now,

@@ -107,10 +107,10 @@ pub(super) async fn config(connection: &mut Connection, name: &str) -> Result<Op
 fn note(shared: &Shared, mut running: Running) -> Running {
     let ledger = shared.state().ledger.clone();
     let next = remember(&ledger, &running);
-    if next != ledger {
-        if let Err(error) = shared.change_ledger(|ledger| *ledger = next) {
-            tracing::error!(error = %whole(&error), "cannot write the ledger");
-        }
+    if next != ledger
+        && let Err(error) = shared.change_ledger(|ledger| *ledger = next)
+    {
+        tracing::error!(error = %whole(&error), "cannot write the ledger");
     }
     let state = shared.state();
     running.started_empty = state.ledger.started_empty;

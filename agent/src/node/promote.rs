@@ -32,7 +32,7 @@ impl Reconciler {
                 }
             }
         }
-        busy || self.former().await
+        busy || self.former()
     }
 
     async fn promote(&mut self, how: Promotion, reopen: Vec<(Slot, NodeId)>) {
@@ -114,7 +114,7 @@ impl Reconciler {
     }
 
     /// A node that came back under another id certifies that the server of its former id is dead.
-    async fn former(&mut self) -> bool {
+    fn former(&mut self) -> bool {
         let refused = self.shared.state().refused.clone();
         match self.with_situation(|s| takeover::former_life(s, &refused)) {
             FormerLife::Settled => false,

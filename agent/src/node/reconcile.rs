@@ -20,7 +20,7 @@ use super::tasks::Done;
 /// While something is to be done, while something lasts, and while nothing is.
 const BUSY: Duration = Duration::from_millis(10);
 const SLOW: Duration = Duration::from_millis(100);
-const IDLE: Duration = Duration::from_millis(1000);
+const IDLE: Duration = Duration::from_secs(1);
 /// How long after the last change the loop stays busy.
 const BUSY_FOR: Millis = Millis(3000);
 /// A server that does not answer so soon after its start is starting.

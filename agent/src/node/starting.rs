@@ -155,10 +155,10 @@ impl Reconciler {
                     return true;
                 }
                 self.gate = None;
-                if let Ok(connection) = self.eye.open(&self.shared).await {
-                    if let Err(error) = connection.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {
-                        tracing::debug!(error = %whole(&error), "the pause ends by itself within a second");
-                    }
+                if let Ok(connection) = self.eye.open(&self.shared).await
+                    && let Err(error) = connection.demand(&Command::new("CLIENT").arg("UNPAUSE")).await
+                {
+                    tracing::debug!(error = %whole(&error), "the pause ends by itself within a second");
                 }
                 if let ServerState::Running(running) = &mut self.shared.state().server {
                     running.writes_paused = false;

@@ -19,7 +19,7 @@ use crate::resp::Command;
 /// For moves and handoff together.
 const HANDOFF_WITHIN: Duration = Duration::from_secs(20);
 /// For the server to save and end.
-const END_WITHIN: Duration = Duration::from_secs(60);
+const END_WITHIN: Duration = Duration::from_mins(1);
 /// Longer than any stop: nothing is acknowledged after the offset was read.
 const STOP_PAUSE_MS: i64 = 60_000;
 const ROUND: Duration = Duration::from_millis(10);

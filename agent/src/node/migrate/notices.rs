@@ -24,9 +24,10 @@ pub(super) async fn tell(shared: &Shared, open: &BTreeMap<Slot, NodeId>) -> Resu
         }
         let Some(running) = state.server.running() else { return Err("the server does not answer".into()) };
         let shard = state.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&shared.me.name));
-        let names = shard.map(|shard| shard.nodes().filter(|n| **n != shared.me.name).cloned().collect());
+        let names: Option<Vec<NodeName>> =
+            shard.map(|shard| shard.nodes().filter(|n| **n != shared.me.name).cloned().collect());
         let attached: Vec<u16> = running.replication.replicas.iter().map(|replica| replica.port).collect();
-        (running.view.me.clone(), (names.unwrap_or_else(Vec::<NodeName>::new), attached))
+        (running.view.me.clone(), (names.unwrap_or_default(), attached))
     };
     let (names, attached) = mates;
     let known: Vec<(NodeName, Address)> =
@@ -41,10 +42,9 @@ pub(super) async fn tell(shared: &Shared, open: &BTreeMap<Slot, NodeId>) -> Resu
         let needed = attached.contains(&address.port);
         calls.spawn(async move {
             match client.open_slots(address.agent(), &notice, WITHIN).await {
-                Ok(Ack::Done) => Ok(()),
                 Ok(Ack::Refused { reason }) if needed => Err(format!("the agent of replica {name} says: {reason}")),
                 Err(error) if needed => Err(format!("the agent of replica {name} does not answer: {}", error.whole())),
-                Ok(Ack::Refused { .. }) | Err(_) => Ok(()),
+                Ok(Ack::Done | Ack::Refused { .. }) | Err(_) => Ok(()),
             }
         });
     }
