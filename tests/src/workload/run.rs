@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{StreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{ErrorKind, RedisError, Value};
 use tokio::runtime::Runtime;
@@ -14,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::audit::Audit;
+use super::client::{Client, connect};
 use super::keys::{Kind, name};
 use super::model::{Answer, Content, Effect, KeyModel, Register, What, Write};
 use super::stats::Stats;
@@ -40,6 +40,7 @@ struct Shared {
     models: Mutex<Vec<KeyModel>>,
     stats: Mutex<Stats>,
     shard_of_slot: Vec<usize>,
+    client: Client,
 }
 
 impl Workload {
@@ -47,7 +48,7 @@ impl Workload {
     /// connect or a first write fails.
     pub fn start(ports: &[u16], options: Options) -> Self {
         let mut workload = Self::prepare(ports, options);
-        workload.begin(ports);
+        workload.begin();
         workload
     }
 
@@ -57,16 +58,15 @@ impl Workload {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let view = ports.iter().find_map(|port| crate::view::view(*port).ok()).expect("a node of the cluster answers");
         let (shards, shard_of_slot) = shards(&view);
+        let client = runtime.block_on(Client::connect(ports, options.retries)).expect("the cluster client connects");
         let shared = Arc::new(Shared {
             models: Mutex::new(models(&options)),
             options,
             stats: Mutex::new(Stats::new(shards)),
             shard_of_slot,
+            client,
         });
-        runtime.block_on(async {
-            let connection = connect(ports, shared.options.retries).await.expect("the cluster client connects");
-            fill(&shared, &connection).await;
-        });
+        runtime.block_on(async { fill(&shared, &shared.client.connection()).await });
         let stats = lock(&shared.stats).clone();
         assert!(stats.errors.is_empty(), "the keys cannot be made: {stats}");
         *lock(&shared.stats) = Stats::new(shards);
@@ -74,11 +74,10 @@ impl Workload {
     }
 
     /// Begins to write.
-    pub fn begin(&mut self, ports: &[u16]) {
-        let connection =
-            self.runtime.block_on(connect(ports, self.shared.options.retries)).expect("the client connects");
+    pub fn begin(&mut self) {
         self.window();
-        self.driver = Some(self.runtime.spawn(drive(self.shared.clone(), connection, self.stop.subscribe())));
+        self.shared.client.answered();
+        self.driver = Some(self.runtime.spawn(drive(self.shared.clone(), self.stop.subscribe())));
     }
 
     /// What was seen since the last call (or the beginning).
@@ -93,6 +92,11 @@ impl Workload {
     /// How many writes were acknowledged since the last window.
     pub fn acknowledged(&self) -> u64 {
         lock(&self.shared.stats).acknowledged
+    }
+
+    /// What was seen since the last window, as a line; the window goes on.
+    pub fn so_far(&self) -> String {
+        lock(&self.shared.stats).to_string()
     }
 
     /// How many errors reached the caller since the last window.
@@ -162,19 +166,6 @@ fn shards(view: &View) -> (usize, Vec<usize>) {
     (owners.len(), shard_of_slot)
 }
 
-/// The waits between the client's own retries are short, so that an outage is seen as errors, not as patience.
-async fn connect(ports: &[u16], retries: u32) -> Result<ClusterConnection, RedisError> {
-    let seeds = ports.iter().map(|port| ("127.0.0.1".to_owned(), *port));
-    let client = ClusterClientBuilder::new(seeds)
-        .retries(retries)
-        .min_retry_wait(2)
-        .max_retry_wait(20)
-        .connection_timeout(Duration::from_secs(2))
-        .response_timeout(Duration::from_secs(10))
-        .build()?;
-    client.get_async_connection().await
-}
-
 async fn fill(shared: &Arc<Shared>, connection: &ClusterConnection) {
     let ids: Vec<(u32, Kind)> = lock(&shared.models).iter().map(|model| (model.id, model.kind)).collect();
     stream::iter(ids)
@@ -224,12 +215,16 @@ async fn fill_hash(shared: &Shared, connection: &ClusterConnection, id: u32) {
 }
 
 /// Sends writes at their times until told to stop, whatever became of the earlier ones.
-async fn drive(shared: Arc<Shared>, connection: ClusterConnection, mut stop: watch::Receiver<bool>) {
+async fn drive(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut rng = StdRng::seed_from_u64(shared.options.seed);
     let begun = Instant::now();
     let interval = Duration::from_secs(1) / shared.options.rate.max(1);
     let places = Arc::new(Semaphore::new(IN_FLIGHT));
     let mut flying = JoinSet::new();
+    let watch = tokio::spawn({
+        let (shared, places) = (shared.clone(), places.clone());
+        async move { shared.client.watch(|| places.available_permits() < IN_FLIGHT).await }
+    });
     let mut due = begun;
     while begun.elapsed() < shared.options.at_most {
         tokio::select! {
@@ -244,15 +239,16 @@ async fn drive(shared: Arc<Shared>, connection: ClusterConnection, mut stop: wat
                 give_back(&shared, &write);
                 continue;
             };
-            let (shared, connection) = (shared.clone(), connection.clone());
+            let shared = shared.clone();
             flying.spawn(async move {
-                send(&shared, &connection, &write, intended).await;
+                send(&shared, &shared.client.connection(), &write, intended).await;
                 drop(place);
             });
         }
         while flying.try_join_next().is_some() {}
     }
     while flying.join_next().await.is_some() {}
+    watch.abort();
 }
 
 /// A random key that has no write in flight, and its next write.
@@ -282,23 +278,36 @@ async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, in
     lock(&shared.stats).sent += 1;
     let command = commands::write(write);
     let mut connection = connection.clone();
-    let reply = tokio::time::timeout(shared.options.patience, command.query_async::<Value>(&mut connection)).await;
+    let stuck = shared.client.stuck();
+    let reply = tokio::select! {
+        reply = command.query_async::<Value>(&mut connection) => Some(reply),
+        () = tokio::time::sleep(shared.options.patience) => None,
+        () = stuck => {
+            lock(&shared.stats).stuck += 1;
+            let mut models = lock(&shared.models);
+            let model = &mut models[write.key as usize];
+            model.busy = false;
+            model.uncertain(write);
+            return;
+        }
+    };
     let at = Instant::now();
     let mut models = lock(&shared.models);
     let model = &mut models[write.key as usize];
     model.busy = false;
     match reply {
-        Ok(Ok(reply)) => {
+        Some(Ok(reply)) => {
+            shared.client.answered();
             let answer: Answer = commands::answer(&write.what, &reply);
             model.acknowledged(write, &answer, at);
             let shard = shared.shard_of_slot[usize::from(slot_of(&name(write.key, write.kind)))];
             lock(&shared.stats).acknowledged(shard, intended, at);
         }
-        Ok(Err(error)) => {
+        Some(Err(error)) => {
             model.uncertain(write);
             lock(&shared.stats).failed(kind_of(&error), describe(write, &error.to_string()));
         }
-        Err(_) => {
+        None => {
             model.uncertain(write);
             lock(&shared.stats).failed("no answer".to_owned(), describe(write, "no answer in time"));
         }

@@ -69,7 +69,7 @@ fn of_the_coordinator_in_a_scale_out(server: &Server) {
     cluster.kill_coordinator();
     let before = load.acknowledged();
     wait_until(Duration::from_secs(20), "writes go on without a coordinator", || {
-        check(load.acknowledged() > before + 1_000, || format!("{}", load.acknowledged()))
+        check(load.acknowledged() > before + 1_000, || load.so_far())
     });
     cluster.start_coordinator();
     cluster.wait_settled(Duration::from_secs(90));

@@ -73,9 +73,7 @@ pub(crate) fn matrix() -> Option<u32> {
 /// A client that writes to all shards, after its first thousand acknowledged writes.
 pub(crate) fn load(cluster: &LocalCluster, options: Options) -> Workload {
     let load = Workload::start(&cluster.ports(), options);
-    wait_until(Duration::from_secs(20), "the client writes", || {
-        check(load.acknowledged() >= 1_000, || format!("{} writes", load.acknowledged()))
-    });
+    wait_until(Duration::from_secs(20), "the client writes", || check(load.acknowledged() >= 1_000, || load.so_far()));
     load
 }
 

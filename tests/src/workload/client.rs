@@ -1,0 +1,116 @@
+//! The real cluster client, and a watch over it.
+//!
+//! redis-rs (seen with 1.8.1) can lock itself up for good: a request that follows a redirect to a node which the client
+//! did not know yet waits for the lock on its connections, a refresh of the slots waits behind it, and the client polls
+//! no request while it refreshes. That is no fault of the servers, so a client is replaced, and its writes in flight
+//! count as stuck, not as errors. Only one thing tells this from servers that do not answer: a new client, started from
+//! nothing, writes to every part of the cluster at once. If it cannot, nothing is replaced and every time-out counts.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{RedisError, cmd};
+use tokio::sync::watch;
+
+/// How often the client is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// No answer at all for this long makes a client suspect.
+const SUSPECT: Duration = Duration::from_secs(1);
+/// A new client must be through in this time, or the servers are to blame.
+const PROOF: Duration = Duration::from_secs(1);
+/// Keys that a new client writes for the proof: enough to hit every shard of a small cluster.
+const PROOF_KEYS: usize = 64;
+
+/// The client in use.
+#[derive(Debug)]
+pub(super) struct Client {
+    seeds: Vec<u16>,
+    retries: u32,
+    now: Mutex<Current>,
+    replaced: watch::Sender<()>,
+}
+
+struct Current {
+    connection: ClusterConnection,
+    answered_at: Instant,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "answered {:?} ago", self.answered_at.elapsed())
+    }
+}
+
+impl Client {
+    pub(super) async fn connect(seeds: &[u16], retries: u32) -> Result<Self, RedisError> {
+        let connection = connect(seeds, retries).await?;
+        let now = Mutex::new(Current { connection, answered_at: Instant::now() });
+        Ok(Self { seeds: seeds.to_vec(), retries, now, replaced: watch::Sender::new(()) })
+    }
+
+    pub(super) fn connection(&self) -> ClusterConnection {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).connection.clone()
+    }
+
+    /// A write was answered.
+    pub(super) fn answered(&self) {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).answered_at = Instant::now();
+    }
+
+    /// Ends when the client that is in use now has been replaced.
+    pub(super) fn stuck(&self) -> impl Future<Output = ()> + use<> {
+        let mut replaced = self.replaced.subscribe();
+        async move {
+            // An error means that the workload has ended, and then nobody waits for this.
+            if replaced.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Watches for ever. `in_flight` says whether any write waits for an answer.
+    pub(super) async fn watch(&self, in_flight: impl Fn() -> bool) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if in_flight() {
+                self.replace_if_stuck().await;
+            }
+        }
+    }
+
+    /// Replaces a client that has not answered for long although a new one can write everywhere.
+    async fn replace_if_stuck(&self) {
+        let silent_for = self.now.lock().unwrap_or_else(PoisonError::into_inner).answered_at.elapsed();
+        if silent_for < SUSPECT {
+            return;
+        }
+        let fresh = tokio::time::timeout(PROOF, async {
+            let fresh = connect(&self.seeds, self.retries).await?;
+            try_join_all((0..PROOF_KEYS).map(|n| prove(fresh.clone(), n))).await?;
+            Ok::<_, RedisError>(fresh)
+        });
+        let Ok(Ok(connection)) = fresh.await else { return };
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Current { connection, answered_at: Instant::now() };
+        self.replaced.send_replace(());
+    }
+}
+
+async fn prove(mut connection: ClusterConnection, n: usize) -> Result<(), RedisError> {
+    cmd("SET").arg(format!("proof:{n}")).arg(n).arg("PX").arg(60_000).query_async(&mut connection).await
+}
+
+/// The waits between the client's own retries are short, so that an outage is seen as errors, not as patience.
+pub(super) async fn connect(ports: &[u16], retries: u32) -> Result<ClusterConnection, RedisError> {
+    let seeds = ports.iter().map(|port| ("127.0.0.1".to_owned(), *port));
+    let client = ClusterClientBuilder::new(seeds)
+        .retries(retries)
+        .min_retry_wait(2)
+        .max_retry_wait(20)
+        .connection_timeout(Duration::from_secs(2))
+        .response_timeout(Duration::from_secs(10))
+        .build()?;
+    client.get_async_connection().await
+}
