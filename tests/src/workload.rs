@@ -2,6 +2,7 @@
 //! key what must be there. It refuses to guess: a write is acknowledged, or its outcome is unknown.
 
 mod audit;
+mod client;
 mod commands;
 mod keys;
 mod model;
@@ -29,8 +30,8 @@ pub struct Options {
     pub big_hash_fields: u32,
     /// How long a write may take before its outcome counts as unknown.
     pub patience: Duration,
-    /// How often the client may try one command again by itself. Few: an error must reach the caller to be counted,
-    /// but a redirect is no error.
+    /// How often the client may try one command again by itself: its own default, but with short waits between (see
+    /// `client.rs`), so that an outage reaches the caller and is counted.
     pub retries: u32,
     /// The workload ends by itself after this.
     pub at_most: Duration,

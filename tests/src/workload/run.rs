@@ -305,7 +305,11 @@ async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, in
         }
         Some(Err(error)) => {
             model.uncertain(write);
-            lock(&shared.stats).failed(kind_of(&error), describe(write, &error.to_string()));
+            // A redirect that the client gave up following is one all the same: it says where to go.
+            match kind_of(&error) {
+                kind if kind == "ASK" || kind == "MOVED" => lock(&shared.stats).redirects += 1,
+                kind => lock(&shared.stats).failed(kind, describe(write, &error.to_string())),
+            }
         }
         None => {
             model.uncertain(write);

@@ -12,6 +12,8 @@ pub struct Stats {
     pub acknowledged: u64,
     /// Writes that were due and not sent, since too many were in flight.
     pub held_back: u64,
+    /// Redirects that the client did not follow to the end.
+    pub redirects: u64,
     /// Writes without an answer because the client had locked itself up and was replaced (see `client.rs`).
     pub stuck: u64,
     /// Errors that reached the caller, by kind. What the client resolves itself (redirects) is not among them.
@@ -35,6 +37,7 @@ impl Stats {
             sent: 0,
             acknowledged: 0,
             held_back: 0,
+            redirects: 0,
             stuck: 0,
             errors: BTreeMap::new(),
             first_errors: Vec::new(),
@@ -100,10 +103,11 @@ impl std::fmt::Display for Stats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} of {} writes acknowledged, {} held back, {} stuck with a client, p99 {:?}, max {:?}, errors {:?} {:?}",
+            "{} of {} writes acknowledged, {} held back, {} redirects, {} stuck with a client, p99 {:?}, max {:?}, errors {:?} {:?}",
             self.acknowledged,
             self.sent,
             self.held_back,
+            self.redirects,
             self.stuck,
             self.latency(0.99),
             self.latency(1.0),
