@@ -20,6 +20,10 @@ pub fn election(s: &Situation<'_>) -> Step {
     if dead.health != Health::Failed || dead.slots.is_empty() || s.stopping || s.inbox.death.is_some() {
         return Step::Rest;
     }
+    // Others keep the mark of a primary that is back for twice the node time-out; who is linked to it knows better.
+    if s.running().is_some_and(|running| running.replication.link_up) || serves_again(s, &dead.id) {
+        return Step::Rest;
+    }
     let Some(timeout) = s.settled_timeout() else { return Step::Rest };
     let failed_for = s.now.since(since);
     let reopen = reopened(s, &dead.id);
@@ -30,6 +34,12 @@ pub fn election(s: &Situation<'_>) -> Step {
         return Step::Rest;
     }
     by_offset(s, dead, failed_for >= timeout.double().double())
+}
+
+/// By the word of its own agent, given a moment ago.
+fn serves_again(s: &Situation<'_>, dead: &NodeId) -> bool {
+    let report = s.name_of(dead).and_then(|name| s.fresh(&name));
+    report.and_then(|report| report.server.running()).is_some_and(|running| running.view.me == *dead)
 }
 
 /// The named heir acts at once; if it does not, the best of the others after twice the node time-out.
