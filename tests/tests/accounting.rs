@@ -124,9 +124,7 @@ fn a_pause_is_a_gap_and_a_death_is_errors() {
     let paused = gaps.iter().find(|gap| gap.port == cluster.ports[0]).unwrap();
     assert!(paused.longest >= Duration::from_millis(250) && paused.longest < Duration::from_secs(3), "{gaps:?}");
     redisnode_tests::procs::signal(cluster.pid(cluster.ports[2]), nix::sys::signal::Signal::SIGKILL);
-    wait_until(Duration::from_secs(20), "errors reach the caller", || {
-        check(load.errors() > 20, || format!("{} so far", load.errors()))
-    });
+    wait_until(Duration::from_secs(20), "errors reach the caller", || check(load.errors() > 20, || load.so_far()));
     let stats = load.stop();
     assert!(stats.latency(1.0) >= Duration::from_millis(250), "{stats}");
 }

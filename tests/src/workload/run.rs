@@ -99,9 +99,10 @@ impl Workload {
         lock(&self.shared.stats).to_string()
     }
 
-    /// How many errors reached the caller since the last window.
+    /// How many errors and redirects reached the caller since the last window.
     pub fn errors(&self) -> u64 {
-        lock(&self.shared.stats).errors.values().sum()
+        let stats = lock(&self.shared.stats);
+        stats.errors.values().sum::<u64>() + stats.redirects
     }
 
     /// Ends the writing, waits for what is in flight, and returns the last window.
