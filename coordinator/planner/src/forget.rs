@@ -39,7 +39,9 @@ pub(crate) fn forget(facts: &Facts, quorum: &Quorum, shards: &[Shard], notes: &m
 pub(crate) fn is_settled(facts: &Facts, ids: &BTreeSet<NodeId>, node: &Node) -> bool {
     // That nobody shows its slots is no sign that somebody else has them: whoever knows may be silent.
     let listed = facts.base.and_then(|base| base.shard_of(node.name)).filter(|shard| shard.primary == *node.name);
-    let unseen = listed.is_some_and(|shard| !shard.slots.is_subset(&facts.owners.covered()));
+    let others = || facts.nodes.iter().filter(|other| other.name != node.name && !other.is_gone());
+    let somebody_is_silent = others().any(|other| other.listed.is_some() && other.view().is_none());
+    let unseen = listed.is_some_and(|shard| !shard.slots.is_subset(&facts.owners.covered())) && somebody_is_silent;
     node.former_id().is_none_or(|id| ids.contains(id) || (facts.owners.slots_of(id).is_empty() && !unseen))
 }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use redisnode_proto::NodeName;
 use redisnode_proto::slots::SLOT_COUNT;
+use redisnode_proto::topology::Role;
 
 use crate::decision::{IntentKind, PlannedEvent};
 use crate::draft::{Fate, Notes, Shard, Wanted};
@@ -55,7 +56,9 @@ pub(crate) fn dissolve(facts: &Facts, quorum: &Quorum, shards: &mut Vec<Shard>, 
 /// No slot in truth nor in the Layout that the agents have, none on its way to it, and a majority sees it so.
 fn is_empty_for_sure(facts: &Facts, quorum: &Quorum, shard: &Shard) -> bool {
     let arriving = |name: &NodeName| {
-        let open = facts.node(name).and_then(Node::view).is_some_and(|view| !view.open.is_empty());
+        // Valkey shows a primary's marks at its replicas too, and left-overs of them stay there.
+        let node = facts.node(name).filter(|node| node.role() == Some(Role::Primary));
+        let open = node.and_then(Node::view).is_some_and(|view| !view.open.is_empty());
         let sent = facts.nodes.iter().filter_map(|node| node.report).flat_map(|report| &report.jobs);
         open || sent.into_iter().any(|job| job.target == *name && !job.remaining.is_empty())
     };
