@@ -8,6 +8,7 @@ mod check;
 #[cfg(test)]
 mod check_tests;
 mod facts;
+mod former;
 mod gate;
 #[cfg(test)]
 mod gate_tests;
@@ -24,6 +25,7 @@ use redisnode_proto::{Member, Millis, NodeId, NodeName};
 use crate::situation::Peers;
 
 pub use check::start_check;
+pub use former::former_identity;
 pub use gate::{Gate, GateSituation, gate};
 
 /// How long a mate that does not answer holds up a start that would be a cold start without it.

@@ -23,6 +23,9 @@ pub struct AgentArgs {
     /// File with the cluster's token.
     #[arg(long)]
     pub token_file: PathBuf,
+    /// The cluster has never been founded: a node without identity may start before it knows a Layout.
+    #[arg(long)]
+    pub may_found: bool,
     /// The server's program.
     #[arg(long, default_value = "redis-server")]
     pub server: PathBuf,

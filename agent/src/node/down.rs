@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use redisnode_agent_core::start::former_identity;
 use redisnode_agent_core::{StartAct, StartSituation, StartVerdict, start_check};
 use redisnode_http::CallError;
 use redisnode_proto::event::Severity;
 use redisnode_proto::ledger::Promise;
 use redisnode_proto::message::{DeathNotice, Outcome};
-use redisnode_proto::report::ServerState;
-use redisnode_proto::{Millis, NodeId, NodeName};
+use redisnode_proto::report::{Disk, ServerState};
+use redisnode_proto::{Ledger, Millis, NodeId, NodeName};
 
 use super::folder;
 use super::liveness::describe;
@@ -67,6 +68,10 @@ impl Reconciler {
             self.down = None;
             return;
         }
+        if self.must_know_a_layout() {
+            self.waits("this folder is new, and no Layout has come yet that says who this node was before".into());
+            return;
+        }
         let verdict = self.check();
         self.decided(format!("{verdict:?}"));
         match verdict.act {
@@ -83,6 +88,12 @@ impl Reconciler {
             StartAct::Start { gated, aside, lost } if launcher => self.start(verdict.row, gated, aside, lost).await,
             StartAct::Start { .. } => self.waits("the server may start, but no launcher runs".into()),
         }
+    }
+
+    /// An empty server at the address of its former life would be copied by the replicas of that life.
+    fn must_know_a_layout(&self) -> bool {
+        let state = self.shared.state();
+        state.disk.identity.is_none() && state.ledger.layout.is_none() && !self.shared.args.may_found
     }
 
     /// The folder is emptied again: the life before may have died between its word and its deed.
@@ -116,12 +127,13 @@ impl Reconciler {
             down.refused_at = None;
             state.refused.clear();
         }
+        let disk = effective(&state.disk, &state.ledger);
         start_check(&StartSituation {
             now,
             since,
             me: &self.shared.me,
             ledger: &state.ledger,
-            disk: &state.disk,
+            disk: &disk,
             peers: &state.peers,
             refused: &state.refused,
         })
@@ -168,8 +180,8 @@ impl Reconciler {
     fn send_notice(&mut self, mate: NodeName, mate_id: NodeId) {
         let (dead, epoch) = {
             let state = self.shared.state();
-            let Some(identity) = &state.disk.identity else { return };
-            (identity.id.clone(), identity.epoch)
+            let Some(identity) = effective(&state.disk, &state.ledger).identity else { return };
+            (identity.id, identity.epoch)
         };
         self.waits(format!("{mate} takes over before this server may start again"));
         let promise = Promise { dead: dead.clone(), epoch, chosen: mate.clone(), chosen_id: mate_id };
@@ -217,6 +229,15 @@ impl Reconciler {
         // Whatever it said: who owns the slots is read anew from everybody.
         let known: Vec<NodeName> = self.shared.state().peers.keys().cloned().collect();
         self.ask(known);
+    }
+}
+
+/// What the start check goes by: the folder, or who the name was before if the folder has no identity.
+fn effective(disk: &Disk, ledger: &Ledger) -> Disk {
+    match &disk.identity {
+        Some(_) => disk.clone(),
+        // Data without an identity is nobody's: it is moved aside at the start.
+        None => Disk { identity: former_identity(ledger), has_data: false },
     }
 }
 

@@ -78,6 +78,11 @@ impl Reconciler {
         write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
         folder::update_addresses(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
         let stray = self.aside.take();
+        let nobodys = {
+            let disk = &self.shared.state().disk;
+            disk.identity.is_none() && disk.has_data
+        };
+        let aside = aside || nobodys;
         if aside || stray.is_some() {
             let moved = folder::set_aside(&dir).map_err(|error| whole(&error))?;
             let why =

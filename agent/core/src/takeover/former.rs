@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use redisnode_proto::judge::{Candidate, best_replica};
 use redisnode_proto::ledger::Promise;
-use redisnode_proto::report::Running;
+use redisnode_proto::report::{Report, Running};
+use redisnode_proto::topology::Role;
 use redisnode_proto::{NodeId, NodeName};
 
 use crate::situation::Situation;
@@ -29,8 +30,11 @@ pub enum FormerLife {
 pub fn former_life(s: &Situation<'_>, refused: &BTreeSet<NodeName>) -> FormerLife {
     let (Some(view), Some(layout)) = (s.view(), s.layout()) else { return FormerLife::Settled };
     let hint = layout.member(&s.me.name).and_then(|member| member.node_id.clone());
-    let Some(former) = hint.filter(|id| *id != view.me && layout.founding.is_none()) else {
-        return FormerLife::Settled;
+    let hint = hint.filter(|id| *id != view.me && layout.founding.is_none());
+    let former = match hint.map_or_else(|| orphaned(s), Orphan::Of) {
+        Orphan::Of(former) => former,
+        Orphan::Unsure(names) => return FormerLife::Ask(names),
+        Orphan::None => return FormerLife::Settled,
     };
     if let Some(promise) = promised(s, &former, refused) {
         return FormerLife::Certify(promise.clone());
@@ -63,6 +67,43 @@ pub fn former_life(s: &Situation<'_>, refused: &BTreeSet<NodeName>) -> FormerLif
     let Some(chosen) = chosen else { return FormerLife::Settled };
     let epoch = chosen.view.node(&former).map(|node| node.epoch).unwrap_or_default();
     FormerLife::Certify(Promise { dead: former, epoch, chosen: best.name, chosen_id: chosen.view.me.clone() })
+}
+
+/// Whose death the wished primary of a shard without an owner must certify, when no Layout remembers it any more.
+enum Orphan {
+    None,
+    /// These have to answer first.
+    Unsure(Vec<NodeName>),
+    Of(NodeId),
+}
+
+/// A mate follows an id that owns slots and that no member has: every member answers under another one, and a name never
+/// has two servers, so that one is dead. In clusters of one or two primaries nobody would ever mark it as failed. Only
+/// the member that the Layout wishes as primary decides, and only while it owns nothing.
+fn orphaned(s: &Situation<'_>) -> Orphan {
+    let (Some(view), Some(layout), Some(shard)) = (s.view(), s.layout(), s.my_shard()) else { return Orphan::None };
+    let idle = view.myself().is_some_and(|me| me.role == Role::Primary && me.slots.is_empty());
+    let wanting = shard.primary == s.me.name && !shard.slots.is_empty() && shard.slots.is_disjoint(&view.covered());
+    if !idle || !wanting || layout.founding.is_some() {
+        return Orphan::None;
+    }
+    let others = || layout.members.iter().map(|member| &member.member.name).filter(|name| **name != s.me.name);
+    let silent: Vec<NodeName> = others().filter(|name| s.fresh(name).is_none()).cloned().collect();
+    if !silent.is_empty() {
+        return Orphan::Unsure(silent);
+    }
+    let has = |report: &Report, id: &NodeId| match report.server.running() {
+        Some(running) => running.view.me == *id,
+        None => !report.server.is_certainly_down() || report.disk.identity.as_ref().is_some_and(|d| d.id == *id),
+    };
+    let followed = s.mates().into_iter().filter_map(|name| {
+        let seen = &s.fresh(name)?.server.running()?.view;
+        let primary = seen.node(seen.myself()?.primary.as_ref()?)?;
+        (!primary.slots.is_empty()).then(|| primary.id.clone())
+    });
+    let nobodys =
+        |id: &NodeId| *id != view.me && !others().filter_map(|name| s.fresh(name)).any(|report| has(report, id));
+    followed.into_iter().find(nobodys).map_or(Orphan::None, Orphan::Of)
 }
 
 /// The choice that was made before. The chosen one is asked again until it has taken over or says that it will not; only

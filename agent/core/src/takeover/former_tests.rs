@@ -132,3 +132,37 @@ fn with_no_replica_left_the_loss_is_said_as_long_as_the_former_id_owns_slots() {
     scene.view().nodes.retain(|node| node.id != id(0));
     assert_eq!(look(&scene, &[]), FormerLife::Settled);
 }
+
+/// `c-0`, new, whose former id no Layout remembers any more; `c-1`, of the same shard, still follows that id.
+fn forgotten_by_the_layout() -> Scene {
+    let mut scene = Scene::new(0, 1, 1);
+    scene.everybody(|view| {
+        fail(view, 0);
+        let new = ViewNode { id: next_id(0), slots: slots(""), ..line(view, 0).clone() };
+        view.nodes.push(new);
+    });
+    let view = scene.view();
+    view.me = next_id(0);
+    view.nodes.retain(|node| node.id != id(0));
+    for node in &mut view.nodes {
+        if node.id == next_id(0) {
+            (node.role, node.primary) = (Role::Primary, None);
+        }
+    }
+    if let Some(layout) = &mut scene.ledger.layout {
+        for member in layout.members.iter_mut().filter(|member| member.member.name == name(0)) {
+            member.node_id = Some(next_id(0));
+        }
+    }
+    scene
+}
+
+#[test]
+fn an_owner_that_no_member_is_any_more_is_certified_once_every_member_has_answered() {
+    let mut scene = forgotten_by_the_layout();
+    assert!(
+        matches!(look(&scene, &[]), FormerLife::Certify(promise) if promise.dead == id(0) && promise.chosen == name(1))
+    );
+    scene.silence(1);
+    assert_eq!(look(&scene, &[]), FormerLife::Ask(vec![name(1)]));
+}

@@ -146,6 +146,18 @@ impl Dir {
         self.file("nodes")
     }
 
+    /// Whether no member has ever obeyed a Layout: only then may a server start before it is known who the node was. What
+    /// cannot be read counts as a Layout.
+    pub fn was_never_founded(&self) -> bool {
+        let Ok(entries) = std::fs::read_dir(self.nodes()) else { return true };
+        entries.flatten().all(|entry| {
+            let ledger = entry.path().join("ledger.json");
+            let Ok(text) = std::fs::read(&ledger) else { return !ledger.exists() };
+            serde_json::from_slice::<serde_json::Value>(&text)
+                .is_ok_and(|value| value.get("layout").is_none_or(|layout| layout.is_null()))
+        })
+    }
+
     /// The folder of one member.
     pub fn node(&self, name: &NodeName) -> NodeDir {
         NodeDir { root: self.nodes().join(name.as_str()) }

@@ -180,6 +180,9 @@ impl LocalMachine {
         option("--port", address.port.to_string().into());
         option("--bus-port", address.bus_port.to_string().into());
         option("--http-port", address.http_port.to_string().into());
+        if self.dir().was_never_founded() {
+            agent.push("--may-found".into());
+        }
         let job = |what, args, lock| Job {
             what,
             name: member.name.clone(),
