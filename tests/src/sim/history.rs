@@ -17,7 +17,7 @@ const NODE_TIMEOUT: Time = 3000;
 /// When faults begin.
 const FAULTS_FROM: Time = 7000;
 /// How long a cluster may take to become what is asked for, once faults have stopped.
-const CONVERGES_WITHIN: Time = 180_000;
+const CONVERGES_WITHIN: Time = 90_000;
 
 /// How a history ended.
 #[derive(Debug)]
