@@ -83,14 +83,13 @@ fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity)
         return verdict(Row::DataGoneMateSilent, StartAct::Wait { reason, ask: silent });
     }
     let had_keys = s.ledger.identity.as_ref().is_some_and(|known| known.id == identity.id && known.had_keys);
-    let lost = had_keys.then(|| {
-        let stored = s.ledger.layout.as_ref().is_some_and(|layout| layout.settings.storage);
-        let why = if stored { "" } else { " (the spec has no `storage`, so nothing is kept on disk)" };
-        format!(
-            "the data of slots {} is lost: this primary came back empty{why}, and no replica had a copy",
-            identity.slots
-        )
-    });
+    // The ledger may be a look behind: that it knew of no key does not say that there was none.
+    let what = if had_keys { "the data" } else { "the data, if there was any," };
+    let stored = s.ledger.layout.as_ref().is_some_and(|layout| layout.settings.storage);
+    let why = if stored { "" } else { " (the spec has no `storage`, so nothing is kept on disk)" };
+    let slots = &identity.slots;
+    let lost = format!("{what} of slots {slots} is lost: this primary came back empty{why}, and no replica had a copy");
+    let lost = Some(lost);
     verdict(Row::DataGoneEverywhere, StartAct::Start { gated: true, aside: false, lost })
 }
 
