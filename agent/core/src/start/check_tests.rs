@@ -10,8 +10,7 @@ use redisnode_proto::{ConfigEpoch, Member, Millis, NodeName, Offset};
 use super::{Row, StartAct, StartSituation, StartVerdict, start_check};
 use crate::situation::Peers;
 use crate::testing::{
-    OFFSET, dead, disk, fail_over, id, layout, ledger, line, member, name, next_id, peers, running_of, said, silence,
-    slots,
+    OFFSET, dead, disk, fail_over, id, layout, ledger, line, member, name, peers, running_of, said, silence, slots,
 };
 
 /// When the check began.
