@@ -154,7 +154,7 @@ impl Dir {
             let ledger = entry.path().join("ledger.json");
             let Ok(text) = std::fs::read(&ledger) else { return !ledger.exists() };
             serde_json::from_slice::<serde_json::Value>(&text)
-                .is_ok_and(|value| value.get("layout").is_none_or(|layout| layout.is_null()))
+                .is_ok_and(|value| value.get("layout").is_none_or(serde_json::Value::is_null))
         })
     }
 
