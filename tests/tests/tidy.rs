@@ -1,6 +1,8 @@
 //! The repository's own rules, as tests: what the pure cores may depend on, that each file says what it holds, that no
 //! file became the place for everything, and that wire words stay where replies are parsed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
