@@ -123,6 +123,10 @@ pub struct Running {
     pub synced_since_start: bool,
     /// The agent holds writes back (start check, handoff).
     pub writes_paused: bool,
+    /// It is new and follows the made-up primary (see [`crate::topology::nodes::primer_table`]); the view shows the empty
+    /// primary that it stands for. Nobody may meet it before it has left that primary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub primed: bool,
 }
 
 /// The replication state of a running server.

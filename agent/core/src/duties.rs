@@ -62,6 +62,10 @@ pub enum Duty {
     Forget(NodeId),
     /// `CLUSTER REPLICATE`.
     Replicate(NodeId),
+    /// One transaction: `CLUSTER RESET SOFT`, which leaves the made-up primary (see
+    /// [`redisnode_proto::topology::nodes::primer_table`]), then the epoch and the slots of a founder, if it is to have
+    /// any. The server's state is looked at after all of it.
+    Unprime(Option<FoundersClaim>),
     /// `CLUSTER RESET HARD`: from a replica to an empty primary, under a new id.
     Reset,
     /// Stop the server, move its data aside, start it empty: it holds keys of slots that others own.
@@ -97,6 +101,15 @@ pub enum Duty {
     Retire,
 }
 
+/// What a founder claims before it meets anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundersClaim {
+    /// Its epoch, so that no two founders have the same.
+    pub epoch: ConfigEpoch,
+    /// Its slots.
+    pub slots: SlotSet,
+}
+
 /// A move of slots to another primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendTo {
@@ -115,6 +128,10 @@ pub fn duties(s: &Situation<'_>) -> Vec<Duty> {
     let (Some(layout), Some(view)) = (s.layout(), s.view()) else { return Vec::new() };
     let Some(member) = layout.member(&s.me.name) else { return Vec::new() };
     let mut out = Vec::new();
+    if s.running().is_some_and(|running| running.primed) {
+        out.push(Duty::Unprime(founding::first_claim(s, layout)));
+        return out;
+    }
     timing::set(s, &mut out);
     if is_founding(s) {
         founding::found(s, layout, view, &mut out);

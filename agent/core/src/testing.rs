@@ -151,6 +151,7 @@ pub(crate) fn running(view: View) -> Running {
         started_empty: false,
         synced_since_start: role == Role::Replica,
         writes_paused: false,
+        primed: false,
     }
 }
 

@@ -58,6 +58,7 @@ impl Reconciler {
             Duty::Meet { name, id, address } => self.meet(name, id, address).await?,
             Duty::Forget(id) => self.cluster(&["FORGET", id.as_str()]).await?,
             Duty::Replicate(id) => self.cluster(&["REPLICATE", id.as_str()]).await?,
+            Duty::Unprime(claim) => self.unprime(claim.as_ref()).await?,
             Duty::Reset => self.reset().await?,
             Duty::SetAside { reason } => self.set_aside(reason).await,
             Duty::EndFounding => {
@@ -87,10 +88,7 @@ impl Reconciler {
     }
 
     async fn claim(&mut self, slots: &SlotSet, bump: bool) -> Result<(), RespError> {
-        let ranges = slots.ranges();
-        let numbers = ranges.iter().flat_map(|range| [range.start().to_string(), range.end().to_string()]);
-        let command = Command::new("CLUSTER").arg("ADDSLOTSRANGE").args_from(numbers);
-        self.eye.open(&self.shared).await?.demand(&command).await?;
+        self.eye.open(&self.shared).await?.demand(&add_slots(slots)).await?;
         if bump {
             self.cluster(&["BUMPEPOCH"]).await?;
             let text = format!("slots {slots} had no living owner and belong to {} now", self.shared.me.name);
@@ -166,4 +164,10 @@ impl Reconciler {
         }
         self.end_server().await;
     }
+}
+
+pub(super) fn add_slots(slots: &SlotSet) -> Command {
+    let ranges = slots.ranges();
+    let numbers = ranges.iter().flat_map(|range| [range.start().to_string(), range.end().to_string()]);
+    Command::new("CLUSTER").arg("ADDSLOTSRANGE").args_from(numbers)
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::files::{FileError, read_json, write_durably};
 
-const NODES_CONF: &str = "nodes.conf";
+pub(super) const NODES_CONF: &str = "nodes.conf";
 const DUMP: &str = "dump.rdb";
 const APPEND_DIR: &str = "appendonlydir";
 /// An append-only file with no command in it is smaller than this: a header, or nothing. A base file in RDB form

@@ -5,8 +5,8 @@ use std::time::Duration;
 use redisnode_agent_core::remember::remember;
 use redisnode_proto::Millis;
 use redisnode_proto::report::{Running, ServerState};
-use redisnode_proto::topology::nodes::parse_view;
-use redisnode_proto::topology::{BadReply, ClusterInfo, Info};
+use redisnode_proto::topology::nodes::{parse_view, strip_primer};
+use redisnode_proto::topology::{BadReply, ClusterInfo, Info, Role};
 
 use super::shared::{Shared, whole};
 use crate::resp::{Command, Connection, Reply, RespError};
@@ -65,17 +65,23 @@ impl Eye {
             return Ok(ServerState::Loading);
         }
         let cluster = ClusterInfo::parse(&next().text("CLUSTER INFO")?)?;
-        let view = parse_view(&next().text("CLUSTER NODES")?, &cluster)?;
+        let mut view = parse_view(&next().text("CLUSTER NODES")?, &cluster)?;
+        let primed = strip_primer(&mut view);
+        let mut replication = info.replication()?;
+        if primed {
+            replication.role = Role::Primary;
+        }
         let running = Running {
             version: info.version()?,
             run_id: info.run_id()?.to_owned(),
-            replication: info.replication()?,
+            replication,
             keys: info.keys()?,
             used_memory: info.used_memory()?,
             max_memory: info.max_memory()?,
             started_empty: false,
             synced_since_start: false,
             writes_paused: gated,
+            primed,
             view,
         };
         self.know_settings().await?;

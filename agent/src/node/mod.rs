@@ -15,6 +15,7 @@ mod imports;
 mod liveness;
 mod look;
 mod migrate;
+mod prime;
 mod promote;
 mod reconcile;
 mod reporting;

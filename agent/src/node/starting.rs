@@ -9,6 +9,7 @@ use redisnode_proto::report::ServerState;
 use redisnode_proto::{Millis, NodeId};
 
 use super::folder;
+use super::prime::prime;
 use super::reconcile::Reconciler;
 use super::shared::whole;
 use crate::files::write_durably;
@@ -90,7 +91,11 @@ impl Reconciler {
             let text = format!("the data was moved to {}: {why}", moved.display());
             self.shared.state().event(Severity::Warning, "DataSetAside", text);
         }
-        let disk = folder::look(&dir).map_err(|error| whole(&error))?;
+        let mut disk = folder::look(&dir).map_err(|error| whole(&error))?;
+        if self.shared.args.may_found && disk.identity.is_none() && self.shared.layout().is_none() {
+            prime(&dir.join(folder::NODES_CONF), &self.shared.address).map_err(|error| whole(&error))?;
+            disk = folder::look(&dir).map_err(|error| whole(&error))?;
+        }
         let empty = !disk.has_data;
         self.shared.state().disk = disk;
         let written = self.shared.change_ledger(|ledger| {

@@ -61,6 +61,7 @@ mod tests {
             started_empty: false,
             synced_since_start: true,
             writes_paused: false,
+            primed: false,
         })
     }
 

@@ -5,11 +5,13 @@
 
 mod conf;
 mod line;
+mod primer;
 
 use super::{BadReply, ClusterInfo, View};
 use line::Line;
 
 pub use conf::{StoredIdentity, edit_addresses, identity_of};
+pub use primer::{primer_table, strip_primer};
 
 const REPLY: &str = "CLUSTER NODES";
 

@@ -107,7 +107,8 @@ impl World {
             Duty::CloseExport { slot } => drop(self.with_server(node, |s, _| s.set_stable(&one(slot)))),
             Duty::ClearOpenSlots => self.write_ledger(node, |ledger| ledger.open_slots = None),
             Duty::Retire => self.retire(node),
-            Duty::Send(_) | Duty::HandOff { .. } => {}
+            // No server of the model starts primed.
+            Duty::Send(_) | Duty::HandOff { .. } | Duty::Unprime(_) => {}
         }
     }
 

@@ -80,6 +80,7 @@ pub(crate) fn running(server: &Server, now: Time, synced_run: Option<&str>) -> R
         max_memory: 0,
         started_empty: server.started_empty,
         writes_paused: server.paused_until > now,
+        primed: false,
     }
 }
 

@@ -9,7 +9,7 @@ use redisnode_proto::report::Running;
 use redisnode_proto::topology::{Health, Role, View};
 use redisnode_proto::{ConfigEpoch, LayoutShard, Millis, NodeId, NodeName, SlotSet};
 
-use super::{Duty, ask};
+use super::{Duty, FoundersClaim, ask};
 use crate::situation::Situation;
 
 /// The node time-out while founding. The wait after a minority is clamp(node time-out, 500 ms, 5 s).
@@ -59,10 +59,20 @@ fn claim(view: &View, index: usize, missing: &SlotSet, out: &mut Vec<Duty>) {
     let epoch = view.myself().map(|me| me.epoch).unwrap_or_default();
     let alone = view.nodes.len() == 1;
     if alone && epoch == ConfigEpoch(0) {
-        let own = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(EPOCH_STEP);
-        out.push(Duty::SetEpoch(ConfigEpoch(own)));
+        out.push(Duty::SetEpoch(founders_epoch(index)));
     }
     out.push(Duty::Claim { slots: missing.clone(), bump: !alone });
+}
+
+fn founders_epoch(index: usize) -> ConfigEpoch {
+    ConfigEpoch(u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(EPOCH_STEP))
+}
+
+/// What this node claims as it leaves the made-up primary; nothing if it is not to found a shard.
+pub(super) fn first_claim(s: &Situation<'_>, layout: &Layout) -> Option<FoundersClaim> {
+    let founds = is_founding(s);
+    let (index, shard) = layout.shards.iter().enumerate().find(|(_, shard)| shard.primary == s.me.name)?;
+    founds.then(|| FoundersClaim { epoch: founders_epoch(index), slots: shard.slots.clone() })
 }
 
 fn owned(view: &View) -> SlotSet {
@@ -93,7 +103,7 @@ fn meet_founders(s: &Situation<'_>, layout: &Layout, view: &View, out: &mut Vec<
 fn has_claimed(layout: &Layout, name: &NodeName, running: &Running) -> bool {
     let listed = layout.member(name).is_some_and(|m| m.node_id.as_ref() == Some(&running.view.me));
     let wanted = layout.shards.iter().find(|shard| shard.primary == *name).map(|shard| &shard.slots);
-    listed && wanted.is_none_or(|wanted| wanted.is_subset(&owned(&running.view)))
+    listed && !running.primed && wanted.is_none_or(|wanted| wanted.is_subset(&owned(&running.view)))
 }
 
 fn follow(s: &Situation<'_>, shard: &LayoutShard, view: &View, out: &mut Vec<Duty>) {

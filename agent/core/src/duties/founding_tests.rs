@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use redisnode_proto::topology::{Health, Role, ViewNode};
 use redisnode_proto::{ConfigEpoch, NodeName};
 
-use super::{Duty, FOUNDING_TIMEOUT, is_founding};
+use super::{Duty, FOUNDING_TIMEOUT, FoundersClaim, is_founding};
 use crate::testing::{Scene, TIMEOUT, alone, id, layout, line, name, next_id, share, slots, view};
 
 /// Node `node` of a cluster that is being founded: every server is new and alone, and everybody has been heard.
@@ -44,6 +44,38 @@ fn a_primary_takes_an_epoch_of_its_own_then_its_slots_and_meets_nobody_before() 
         let claim = Duty::Claim { slots: share(node, 3), bump: false };
         assert_eq!(founder(node, 3, 1).duties(), [Duty::SetEpoch(epoch), claim]);
     }
+}
+
+#[test]
+fn a_primed_founder_leaves_the_made_up_primary_with_all_it_claims_and_a_replica_with_nothing() {
+    let mut scene = founder(1, 3, 1);
+    scene.running().primed = true;
+    let claim = FoundersClaim { epoch: ConfigEpoch(2000), slots: share(1, 3) };
+    assert_eq!(scene.duties(), [Duty::Unprime(Some(claim))]);
+    let mut scene = founder(4, 3, 1);
+    scene.running().primed = true;
+    assert_eq!(scene.duties(), [Duty::Unprime(None)]);
+}
+
+#[test]
+fn a_primed_server_that_is_no_founder_claims_nothing() {
+    let mut scene = founder(1, 3, 1);
+    scene.running().primed = true;
+    scene.layout().founding = None;
+    assert_eq!(scene.duties(), [Duty::Unprime(None)]);
+    let mut scene = founder(1, 3, 1);
+    scene.running().primed = true;
+    scene.layout().founding = Some(vec![id(0), id(2)]);
+    assert_eq!(scene.duties(), [Duty::Unprime(None)]);
+}
+
+#[test]
+fn a_founder_that_is_still_primed_is_not_met() {
+    let mut scene = founder(0, 3, 1);
+    claimed(&mut scene, 0, 3);
+    scene.their(3).primed = true;
+    let duties = scene.duties();
+    assert!(!met(&duties).contains(&name(3)) && met(&duties).contains(&name(4)), "{duties:?}");
 }
 
 #[test]

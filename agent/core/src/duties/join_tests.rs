@@ -36,6 +36,13 @@ fn without_a_layout_a_place_in_it_or_a_server_nothing_is_done() {
 }
 
 #[test]
+fn a_server_that_still_follows_the_made_up_primary_is_not_met() {
+    let mut scene = missing();
+    scene.their(3).primed = true;
+    assert_eq!(scene.duties(), [Duty::Ask(vec![name(3)])]);
+}
+
+#[test]
 fn a_peer_that_has_proved_itself_is_met_where_it_says_it_is() {
     assert_eq!(missing().duties(), [Duty::Meet { name: name(3), id: id(3), address: address(3) }]);
 }

@@ -17,6 +17,7 @@ pub(super) fn meet(s: &Situation<'_>, layout: &Layout, view: &View, out: &mut Ve
         let name = &member.member.name;
         let proved = s.fresh(name).filter(|report| report.cluster == layout.cluster && report.member.name == *name);
         match proved.and_then(|report| report.server.running().map(|running| (report, running))) {
+            Some((_, running)) if running.primed => unproved.push(name.clone()),
             Some((report, running)) if !layout.forget.contains(&running.view.me) && running.view.me != view.me => {
                 out.push(Duty::Meet {
                     name: name.clone(),

@@ -255,6 +255,7 @@ impl Model {
             started_empty: false,
             synced_since_start: sim.synced,
             writes_paused: false,
+            primed: false,
         }
     }
 

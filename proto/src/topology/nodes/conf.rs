@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::line::{Address, Line};
+use super::primer::is_primer;
 use super::{lines, only_myself};
 use crate::slots::SlotSet;
 use crate::topology::{BadReply, Role};
@@ -38,8 +39,12 @@ pub fn identity_of(nodes_conf: &str) -> Result<Option<StoredIdentity>, BadReply>
     if table.is_empty() && lines(nodes_conf).next().is_none() {
         return Ok(None);
     }
-    let me = only_myself(REPLY, nodes_conf, &table)?.node.clone();
-    let peers = table.into_iter().filter(|line| !line.myself).map(|line| line.node.id).collect();
+    let mut me = only_myself(REPLY, nodes_conf, &table)?.node.clone();
+    if me.primary.as_ref().is_some_and(is_primer) {
+        (me.role, me.primary) = (Role::Primary, None);
+    }
+    let peers = table.into_iter().filter(|line| !line.myself).map(|line| line.node.id);
+    let peers = peers.filter(|id| !is_primer(id)).collect();
     Ok(Some(StoredIdentity { id: me.id, role: me.role, primary: me.primary, epoch: me.epoch, slots: me.slots, peers }))
 }
 
