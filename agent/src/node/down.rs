@@ -44,7 +44,7 @@ impl Reconciler {
         let now = self.shared.now();
         self.eye.close();
         self.gate = None;
-        self.reopen.clear();
+        self.reopening = None;
         self.shared.jobs.stop_all("the source's server is down");
         self.down = Some(Down { since: now, check_since: now, refused_at: None, start_after: None, told_end: false });
         let mut state = self.shared.state();

@@ -18,6 +18,7 @@ mod migrate;
 mod prime;
 mod promote;
 mod reconcile;
+mod reopen;
 mod reporting;
 mod run;
 mod shared;

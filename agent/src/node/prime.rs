@@ -23,7 +23,8 @@ pub(super) fn prime(nodes_conf: &Path, at: &Address) -> Result<(), FileError> {
 fn random_id() -> Option<NodeId> {
     let mut bytes = [0u8; 20];
     SysRng.try_fill_bytes(&mut bytes).ok()?;
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().parse().ok()
+    let number = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    number.parse().ok()
 }
 
 impl Reconciler {

@@ -3,15 +3,11 @@
 use redisnode_agent_core::takeover::{self, FormerLife, Promotion, Step};
 use redisnode_proto::event::Severity;
 use redisnode_proto::message::{DeathNotice, Outcome};
-use redisnode_proto::topology::Role;
 use redisnode_proto::{Millis, NodeId, Slot};
 
 use super::reconcile::Reconciler;
 use super::shared::whole;
 use crate::resp::{Command, RespError};
-
-/// Writes are held so long at most while slots are opened again; a promotion takes a tenth of a second.
-const REOPEN_PAUSE_MS: i64 = 5000;
 
 impl Reconciler {
     /// Notices, elections, and the former life of this node. True while one of them is under way.
@@ -42,57 +38,22 @@ impl Reconciler {
         };
         tracing::info!(how = word, reopen = reopen.len(), "promoting the server");
         let now = self.shared.now();
-        let result = self.order_promotion(word, !reopen.is_empty()).await;
-        self.reopen = reopen;
+        if let Err(error) = self.hold_for_reopening(reopen).await {
+            tracing::warn!(error = %whole(&error), "writes cannot be held yet, so the promotion waits");
+            return;
+        }
+        // A late answer may be an order that was obeyed: it counts as given.
         self.shared.state().inbox.forced_at = Some(now);
-        if let Err(error) = result {
-            tracing::warn!(error = %whole(&error), "promotion not begun");
+        if let Err(error) = self.order_promotion(word).await {
+            tracing::warn!(error = %whole(&error), "the order to take over was not answered with OK");
         }
         // The vote is over in some ten milliseconds: look again at once.
         self.shared.wake.notify_one();
     }
 
-    async fn order_promotion(&mut self, word: &str, hold_writes: bool) -> Result<(), RespError> {
-        let connection = self.eye.open(&self.shared).await?;
-        if hold_writes {
-            connection.demand(&Command::new("CLIENT").arg("PAUSE").number(REOPEN_PAUSE_MS).arg("WRITE")).await?;
-        }
-        connection.demand(&Command::new("CLUSTER").arg("FAILOVER").arg(word)).await.map(drop)
-    }
-
-    /// Once the server is primary: the slots that were open are opened again, then writes flow. True while that waits.
-    pub(super) async fn finish_promotion(&mut self) -> bool {
-        if self.reopen.is_empty() {
-            return false;
-        }
-        let is_primary = self.shared.state().server.running().is_some_and(|r| r.replication.role == Role::Primary);
-        if !is_primary {
-            return true;
-        }
-        let slots = std::mem::take(&mut self.reopen);
-        let mut commands: Vec<Command> = slots
-            .iter()
-            .map(|(slot, target)| {
-                Command::new("CLUSTER").args_from(["SETSLOT", &slot.to_string(), "MIGRATING", target.as_str()])
-            })
-            .collect();
-        commands.push(Command::new("CLIENT").arg("UNPAUSE"));
-        let replies = match self.eye.open(&self.shared).await {
-            Ok(connection) => connection.pipeline(&commands).await,
-            Err(error) => Err(error),
-        };
-        match replies {
-            Ok(replies) => {
-                for refusal in replies.iter().filter_map(|reply| reply.error_text()) {
-                    tracing::error!(%refusal, "cannot open a slot again after the promotion");
-                }
-            }
-            Err(error) => {
-                tracing::error!(error = %whole(&error), "cannot open slots again after the promotion");
-                self.reopen = slots;
-            }
-        }
-        true
+    async fn order_promotion(&mut self, word: &str) -> Result<(), RespError> {
+        let order = Command::new("CLUSTER").arg("FAILOVER").arg(word);
+        self.eye.open(&self.shared).await?.demand(&order).await.map(drop)
     }
 
     fn answer(&mut self, dead: &NodeId, outcome: Outcome) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redisnode_agent_core::{Situation, health};
 use redisnode_proto::report::ServerState;
 use redisnode_proto::topology::{Health, Product, Role};
-use redisnode_proto::{Ledger, Millis, NodeId, NodeName, Slot};
+use redisnode_proto::{Ledger, Millis, NodeId, NodeName};
 use tokio::task::JoinSet;
 
 use super::asks::Asks;
@@ -40,7 +40,7 @@ pub(super) struct Reconciler {
     pub(super) primary_failed_since: Option<Millis>,
     pub(super) met_at: std::collections::BTreeMap<NodeId, Millis>,
     /// Slots to open again once the promotion is through.
-    pub(super) reopen: Vec<(Slot, NodeId)>,
+    pub(super) reopening: Option<super::reopen::Reopening>,
     /// Data is to be moved aside before the next start; why.
     pub(super) aside: Option<String>,
     pub(super) applied: Option<redisnode_proto::layout::Settings>,
@@ -65,7 +65,7 @@ impl Reconciler {
             noticing: false,
             primary_failed_since: None,
             met_at: std::collections::BTreeMap::new(),
-            reopen: Vec::new(),
+            reopening: None,
             aside: None,
             applied: None,
             early_exits: 0,
@@ -227,7 +227,7 @@ impl Reconciler {
         self.shared.state().settle("ServerExits");
         self.watch_primary();
         let gated = self.try_gate().await;
-        let reopening = self.finish_promotion().await;
+        let reopening = self.reopen().await;
         let promoting = self.takeover().await;
         let configuring = self.configure().await;
         let busy = self.act().await;
