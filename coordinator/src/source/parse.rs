@@ -41,6 +41,13 @@ fn clearer(what: &str, line: &str) -> String {
     if what.starts_with("multiple YAML documents") {
         return "a second document begins; keep one RedisCluster per file".to_owned();
     }
+    if let Some((field, _)) = what.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        let example = if field == "metadata" { "metadata: {name: my-cluster}" } else { "it" };
+        return format!("{field} is missing; write {example}");
+    }
+    if line.trim_start().starts_with("storage:") {
+        return "storage has no values here; write storage: {} to keep data on disk, or leave it out".to_owned();
+    }
     let number = line.trim().split_once(':').and_then(|(key, value)| {
         let (name, least, most) = NUMBERS.iter().find(|(name, _, _)| *name == key.trim())?;
         let value = value.split('#').next().unwrap_or_default().trim();
@@ -87,6 +94,17 @@ mod tests {
     fn an_unknown_field_is_named_with_its_line() {
         let error = parse(&with("  numberOfMasters: 3\n")).unwrap_err();
         assert!(error.starts_with("line 6: there is no field numberOfMasters"), "{error}");
+    }
+
+    #[test]
+    fn storage_with_a_value_and_a_resource_without_a_name_are_told_what_to_write() {
+        let storage = parse(&with("  storage: yes\n")).unwrap_err();
+        assert_eq!(
+            storage,
+            "line 6: storage has no values here; write storage: {} to keep data on disk, or leave it out"
+        );
+        let nameless = parse("apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nspec: {}\n").unwrap_err();
+        assert!(nameless.ends_with("metadata is missing; write metadata: {name: my-cluster}"), "{nameless}");
     }
 
     #[test]

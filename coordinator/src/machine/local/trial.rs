@@ -28,16 +28,31 @@ const OF_WORDS: [&str; 5] = ["save", "client-output-buffer-limit", "oom-score-ad
 
 /// Whether `server` starts with these directives. The error is a sentence with the server's own words.
 pub async fn trial(server: &Path, directives: &Directives) -> Result<(), String> {
+    let lines = lines(directives);
+    match attempt(server, &lines).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(words)) if !lines.is_empty() && attempt(server, "").await?.is_ok() => {
+            Err(format!("{} does not start with the spec's redisConfig: {words}", server.display()))
+        }
+        Ok(Err(words)) => Err(format!(
+            "{} is no server that starts ({words}); give the path of a redis-server or valkey-server",
+            server.display()
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+/// Starts the server once. The outer error says that it could not be tried, the inner one is what it said as it ended.
+async fn attempt(server: &Path, lines: &str) -> Result<Result<(), String>, String> {
     let folder = Folder::new().map_err(|error| format!("cannot make a folder to try the server in: {error}"))?;
-    let config = format!("{}{OURS}", lines(directives));
-    let what = format!("{} does not start with the spec's redisConfig", server.display());
+    let config = format!("{lines}{OURS}");
     let mut child =
         start(server, &folder.0, &config).await.map_err(|error| format!("cannot run {}: {error}", server.display()))?;
     let deadline = Instant::now() + WITHIN;
     while Instant::now() < deadline {
         if let Ok(Some(status)) = child.try_wait() {
             let output = std::fs::read_to_string(folder.0.join("output")).unwrap_or_default();
-            return Err(format!("{what}: {}", words(&output).unwrap_or_else(|| format!("it ends with {status}"))));
+            return Ok(Err(words(&output).unwrap_or_else(|| format!("it ends with {status}"))));
         }
         if UnixStream::connect(folder.0.join("trial.sock")).await.is_ok() {
             break;
@@ -45,7 +60,7 @@ pub async fn trial(server: &Path, directives: &Directives) -> Result<(), String>
         tokio::time::sleep(LOOK_EVERY).await;
     }
     // It listens, or its time is over. The folder goes when nothing writes into it any more.
-    child.kill().await.map_err(|error| format!("cannot end the trial of {}: {error}", server.display()))
+    child.kill().await.map_err(|error| format!("cannot end the trial of {}: {error}", server.display())).map(Ok)
 }
 
 async fn start(server: &Path, folder: &Path, config: &str) -> std::io::Result<Child> {
@@ -159,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_at_once_is_told_with_its_last_words() {
         let error = trial(Path::new("/bin/cat"), &Directives::new()).await.unwrap_err();
-        assert!(error.starts_with("/bin/cat does not start with the spec's redisConfig: appendonly no"), "{error}");
+        assert!(error.starts_with("/bin/cat is no server that starts (appendonly no)"), "{error}");
         let error = trial(Path::new("/nonexistent"), &Directives::new()).await.unwrap_err();
         assert!(error.starts_with("cannot run /nonexistent"), "{error}");
     }
