@@ -78,16 +78,9 @@ impl Reconciler {
         let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
         write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
         folder::update_addresses(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
-        let stray = self.aside.take();
-        let nobodys = {
-            let disk = &self.shared.state().disk;
-            disk.identity.is_none() && disk.has_data
-        };
-        let aside = aside || nobodys;
-        if aside || stray.is_some() {
+        if let Some(why) = self.why_aside(aside) {
             let moved = folder::set_aside(&dir).map_err(|error| whole(&error))?;
-            let why =
-                stray.unwrap_or_else(|| "the primary has started empty and would have this copy overwritten".into());
+            self.aside = None;
             let text = format!("the data was moved to {}: {why}", moved.display());
             self.shared.state().event(Severity::Warning, "DataSetAside", text);
         }
@@ -107,6 +100,15 @@ impl Reconciler {
             }
         });
         written.map_err(|error| whole(&error))
+    }
+
+    /// Why what is in the folder must not be loaded, if so.
+    fn why_aside(&self, told: bool) -> Option<String> {
+        let state = self.shared.state();
+        let nobodys = state.disk.identity.is_none() && state.disk.has_data;
+        let emptied = "the primary has started empty and would have this copy overwritten";
+        let stray = "there is no nodes.conf that says whose it is";
+        self.aside.clone().or_else(|| nobodys.then(|| stray.into())).or_else(|| told.then(|| emptied.into()))
     }
 
     /// Addresses of peers whose agents have proved who they are.

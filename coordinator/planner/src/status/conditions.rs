@@ -151,7 +151,9 @@ fn trouble(seen: &Seen, node: &Node, wrong: &mut Vec<(&'static str, String)>) {
     if let Some(loss) = &report.ledger.data_lost {
         wrong.insert(0, ("DataLost", format!("{name}: {loss}")));
     }
-    for problem in &report.problems {
+    // A refusal is told once, with the server's state.
+    let refused = matches!(report.server, ServerState::Refused { .. });
+    for problem in report.problems.iter().filter(|problem| !(refused && problem.reason == "Refused")) {
         wrong.push(("ProblemReported", format!("{name}: {}", problem.message)));
     }
     match &report.server {
