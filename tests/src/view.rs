@@ -37,7 +37,8 @@ pub struct Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = if self.is_primary { "primary" } else { "replica" };
-        write!(f, "{role} on {} with {} slots, open {:?}", self.port, self.slots.len(), self.open)?;
+        let few = &self.open[..self.open.len().min(3)];
+        write!(f, "{role} on {} with {} slots, {} open {few:?}", self.port, self.slots.len(), self.open.len())?;
         if self.is_bad { write!(f, ", bad") } else { Ok(()) }
     }
 }

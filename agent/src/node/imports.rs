@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role, View, ViewNode};
-use redisnode_proto::{Slot, SlotSet};
+use redisnode_proto::{NodeId, Slot, SlotSet};
 use tokio::time::timeout;
 
 use super::shared::{Shared, whole};
-use crate::resp::{Command, RespError};
+use crate::resp::{Command, Connection, RespError};
 
 /// How long the source's newer Layout is waited for.
 const LAYOUT_WITHIN: Duration = Duration::from_secs(3);
@@ -122,12 +122,8 @@ async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Resul
             state.imports.insert(slot.number(), now);
         }
     }
-    let commands: Vec<Command> = slots
-        .iter()
-        .map(|slot| {
-            Command::new("CLUSTER").args_from(["SETSLOT", &slot.to_string(), "IMPORTING", request.source.as_str()])
-        })
-        .collect();
+    bind(shared, &mut connection, request, slots).await?;
+    let commands: Vec<Command> = slots.iter().map(|slot| set_slot(*slot, "IMPORTING", &request.source)).collect();
     let replies = connection.pipeline(&commands).await?;
     let mut opened = Vec::new();
     for (slot, reply) in slots.iter().zip(replies) {
@@ -137,6 +133,36 @@ async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Resul
         }
     }
     Ok(opened)
+}
+
+/// A slot that is marked here belongs to nobody once its source was deposed and follows its heir: with the mark the
+/// server takes no other owner from the bus, and answers `CLUSTERDOWN` to every key (seen on Redis 7.0: such a move never
+/// went on). The heir asks now, and this server knows it as a primary: the slot is bound to it, and stays marked.
+async fn bind(
+    shared: &Shared,
+    connection: &mut Connection,
+    request: &ImportRequest,
+    slots: &[Slot],
+) -> Result<(), RespError> {
+    let unbound: Vec<Slot> = {
+        let state = shared.state();
+        let Some(view) = state.server.running().map(|running| &running.view) else { return Ok(()) };
+        let is_primary = view.node(&request.source).is_some_and(|node| node.role == Role::Primary && !node.handshake);
+        slots.iter().copied().filter(|slot| is_primary && view.owner(*slot).is_none()).collect()
+    };
+    let commands: Vec<Command> = unbound.iter().map(|slot| set_slot(*slot, "NODE", &request.source)).collect();
+    if commands.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(slots = commands.len(), "open slots without an owner are bound to the source that asks");
+    for reply in connection.pipeline(&commands).await? {
+        reply.ok("CLUSTER SETSLOT")?;
+    }
+    Ok(())
+}
+
+fn set_slot(slot: Slot, word: &str, node: &NodeId) -> Command {
+    Command::new("CLUSTER").args_from(["SETSLOT", &slot.to_string(), word, node.as_str()])
 }
 
 /// A replica is told which slots its primary has open: in the ledger first, then the server is kept from standing for

@@ -9,6 +9,9 @@ use redisnode_tests::view::{self, View};
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::{Options, Workload};
 
+/// Writes acknowledged this short before a kill -9 may be lost: replication is asynchronous.
+pub(crate) const LAST: Duration = Duration::from_millis(100);
+
 /// Makes one test per family of a case: `name: families of the sample;`. With `alone`, nothing runs beside it, since it
 /// measures time.
 macro_rules! cases {

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use redisnode_tests::cluster::{LocalCluster, Spec};
+use nix::sys::signal::Signal;
+use redisnode_tests::cluster::{LocalCluster, Spec, Which};
 use redisnode_tests::servers::Server;
+use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::watch::{SlotWatch, StallWatch};
 use redisnode_tests::workload::Options;
 
-use crate::run::{cases, load, matrix};
+use crate::run::{LAST, cases, load, matrix};
 
 cases! {
     up_and_down_under_load alone: "system", "redis-8.6";
     a_changed_mind alone: "system", "valkey-9.1";
+    a_source_is_killed_in_the_middle alone: "system", "valkey-9.1";
 }
 
 /// One step, with slots to move and replicas to sync.
@@ -66,4 +69,28 @@ fn a_changed_mind(server: &Server) {
     let stats = load.stop();
     stats.assert_no_errors();
     load.audit(&cluster.ports()).assert_clean();
+}
+
+/// A source's server dies while its slots are open. Its replica goes on with the move, and nothing that was acknowledged
+/// before the last moment is lost.
+fn a_source_is_killed_in_the_middle(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let mut load = load(&cluster, Options { keys: 20_000, ..Options::default() });
+    let sources =
+        cluster.wait_settled(Duration::from_secs(15)).owners().into_iter().map(|node| node.port).collect::<Vec<_>>();
+    cluster.edit(|spec| spec.primaries = 4);
+    let source = wait_until(STEP, "a slot is open at a source", || {
+        let open =
+            |port: &&u16| view::view(**port).is_ok_and(|v| v.on_port(**port).is_some_and(|n| !n.open.is_empty()));
+        sources.iter().find(open).copied().ok_or_else(|| "no slot is open".to_owned())
+    });
+    let member = cluster.member_on(source);
+    let at = Instant::now();
+    cluster.kill(&member, &[Which::Server], Signal::SIGKILL);
+    let view = cluster.wait_settled(STEP);
+    println!("settled {:?} after the kill of {}", at.elapsed(), member.name);
+    assert_eq!(view.owners().len(), 4);
+    load.stop();
+    load.audit(&cluster.ports()).assert_kept_but(|written| written + LAST >= at && written <= at + LAST);
+    cluster.verify().unwrap();
 }

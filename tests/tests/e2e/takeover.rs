@@ -11,7 +11,7 @@ use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::Options;
 
-use crate::run::{cases, load, missing, put, wait_processes, wait_replica};
+use crate::run::{LAST, cases, load, missing, put, wait_processes, wait_replica};
 
 cases! {
     of_a_killed_server alone: "system", "redis-8.6", "valkey-9.1";
@@ -24,8 +24,6 @@ cases! {
 
 /// Longest time without an acknowledged write that the project promises (median).
 const PROMISE: Duration = Duration::from_millis(300);
-/// Writes acknowledged this short before a kill -9 may be lost: replication is asynchronous.
-const LAST: Duration = Duration::from_millis(100);
 
 /// What came of a kill.
 struct Killed {
