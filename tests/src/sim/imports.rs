@@ -3,7 +3,7 @@
 use redisnode_proto::SlotSet;
 use redisnode_proto::ledger::OpenSlots;
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest};
-use redisnode_proto::topology::Direction;
+use redisnode_proto::topology::{Direction, Role};
 
 use super::ids::Id;
 use super::world::World;
@@ -50,6 +50,14 @@ impl World {
         let allowed = if request.resume { wanted.union(&here.collect()) } else { wanted };
         let unwanted = if request.resume { asked.difference(&allowed).iter().collect() } else { Vec::new() };
         let slots = asked.intersection(&allowed).difference(&server.me().slots);
+        let bound = self.with_server(node, |server, ctx| {
+            let is_primary = server.table.get(&source).is_some_and(|peer| peer.role == Role::Primary);
+            let unbound: SlotSet = slots.iter().filter(|slot| is_primary && server.owner(*slot).is_none()).collect();
+            if unbound.is_empty() { Ok(()) } else { server.set_owner(ctx, &unbound, source) }
+        });
+        if let Some(Err(reason)) = bound {
+            return refuse(&reason);
+        }
         match self.with_server(node, |server, _| server.set_importing(&slots, source)) {
             Some(Ok(())) => {
                 let now = self.now;

@@ -44,7 +44,9 @@ pub(crate) fn migrate(
     let Some(value) = source.data.get(&key).cloned() else { return Moved::NoKey };
     let Some(target) = target.filter(|t| fate != Fate::Lost && !t.stopped) else { return Moved::TimedOut };
     let importing = matches!(target.open.get(&key.slot), Some((Direction::Importing, _)));
-    let accepts = target.is_primary() && (importing || target.owns(key.slot)) && !target.is_loading(now);
+    // Without an owner, or in a state that is not ok, the answer is CLUSTERDOWN, whatever the mark says (seen on 7.0).
+    let served = target.state_ok && target.owner(key.slot).is_some();
+    let accepts = target.is_primary() && served && (importing || target.owns(key.slot)) && !target.is_loading(now);
     if !accepts || target.paused_until > now {
         return Moved::Refused;
     }
