@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::slots::SlotSet;
 use crate::topology::Role;
 use crate::{ClusterId, ConfigEpoch, Layout, Member, NodeId, NodeName, Offset, Slot};
 
@@ -121,6 +122,10 @@ pub struct OpenSlots {
     pub source: NodeId,
     /// Slot and target, for each open slot.
     pub slots: Vec<(Slot, NodeId)>,
+    /// Of these, slots with keys whose move was not answered in time: what the target has of them may be older than what
+    /// the source has.
+    #[serde(default, skip_serializing_if = "SlotSet::is_empty")]
+    pub doubtful: SlotSet,
     /// The one replica that promotes its server if the source dies meanwhile.
     pub heir: NodeName,
 }

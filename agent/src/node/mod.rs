@@ -8,6 +8,7 @@ mod api;
 mod args;
 mod asks;
 mod configure;
+mod doubles;
 mod down;
 mod folder;
 mod handoff;

@@ -5,9 +5,10 @@ use redisnode_proto::event::Severity;
 use redisnode_proto::topology::Role;
 use redisnode_proto::{Millis, NodeId, Slot};
 
+use super::doubles::doubles;
 use super::reconcile::Reconciler;
 use super::shared::whole;
-use crate::resp::{Command, RespError};
+use crate::resp::{Command, Reply, RespError};
 
 /// One pause lasts so long by itself: an agent that dies leaves no closed server behind. A promotion takes a tenth of it.
 const PAUSE_MS: i64 = 5000;
@@ -20,7 +21,10 @@ const HOLD_FOR: Millis = Millis(20_000);
 /// Slots that wait for the promotion, with writes held.
 #[derive(Debug)]
 pub(super) struct Reopening {
+    /// Without their mark yet.
     slots: Vec<(Slot, NodeId)>,
+    /// Whose keys at the target are surely newer than those here.
+    certain: Vec<(Slot, NodeId)>,
     since: Millis,
     paused_at: Millis,
 }
@@ -34,7 +38,10 @@ impl Reconciler {
         let now = self.shared.now();
         self.eye.open(&self.shared).await?.demand(&pause()).await?;
         let since = self.reopening.as_ref().map_or(now, |reopening| reopening.since);
-        self.reopening = Some(Reopening { slots, since, paused_at: now });
+        let doubtful =
+            self.shared.state().ledger.open_slots.as_ref().map(|open| open.doubtful.clone()).unwrap_or_default();
+        let certain = slots.iter().filter(|(slot, _)| !doubtful.contains(*slot)).cloned().collect();
+        self.reopening = Some(Reopening { slots, certain, since, paused_at: now });
         Ok(())
     }
 
@@ -50,10 +57,10 @@ impl Reconciler {
             return true;
         }
         match self.mark(&mut reopening, now).await {
-            Ok(()) if reopening.slots.is_empty() => self.let_writes_flow().await,
+            Ok(()) if reopening.slots.is_empty() => self.let_writes_flow(&reopening.certain).await,
             Ok(()) if late => {
                 self.not_reopened(&reopening.slots);
-                self.let_writes_flow().await;
+                self.let_writes_flow(&[]).await;
             }
             Ok(()) => self.reopening = Some(reopening),
             Err(error) => {
@@ -91,13 +98,30 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn let_writes_flow(&mut self) {
-        let unpause = Command::new("CLIENT").arg("UNPAUSE");
-        if let Ok(connection) = self.eye.open(&self.shared).await
-            && let Err(error) = connection.demand(&unpause).await
-        {
+    /// Ends the pause, and takes away in the same breath what had moved already.
+    async fn let_writes_flow(&mut self, certain: &[(Slot, NodeId)]) {
+        if let Err(error) = self.try_let_writes_flow(certain).await {
             tracing::warn!(error = %whole(&error), "writes stay paused for some seconds more");
+            self.eye.close();
         }
+    }
+
+    async fn try_let_writes_flow(&mut self, certain: &[(Slot, NodeId)]) -> Result<(), RespError> {
+        let owned = self.shared.state().server.running().and_then(|r| r.view.myself()).map(|me| me.slots.clone());
+        let owned = owned.unwrap_or_default();
+        let certain: Vec<_> = certain.iter().filter(|(slot, _)| owned.contains(*slot)).cloned().collect();
+        let connection = self.eye.open(&self.shared).await?;
+        let gone = doubles(&self.shared, connection, &certain).await?;
+        if !gone.is_empty() {
+            tracing::info!(keys = gone.len(), "keys that had moved before the promotion are taken away here");
+        }
+        // A pause holds this connection's writes too; what follows in the same bytes runs before any other client.
+        let mut commands = vec![Command::new("CLIENT").arg("UNPAUSE")];
+        commands.extend(gone.into_iter().map(|key| Command::new("UNLINK").bytes(key)));
+        for refusal in connection.pipeline(&commands).await?.iter().filter_map(Reply::error_text) {
+            tracing::warn!(%refusal, "a key that had moved stays here; the move will stop at it and say so");
+        }
+        Ok(())
     }
 
     fn not_reopened(&self, slots: &[(Slot, NodeId)]) {

@@ -125,7 +125,12 @@ impl World {
             others.into_iter().chain(agreed.iter().map(|slot| (slot, send.target_id.clone()))).collect();
         let heir = untold[0].clone();
         for name in untold {
-            let open = OpenSlots { source: source.clone(), slots: slots.clone(), heir: heir.clone() };
+            let open = OpenSlots {
+                source: source.clone(),
+                slots: slots.clone(),
+                doubtful: SlotSet::new(),
+                heir: heir.clone(),
+            };
             self.call(node, &name, Body::OpenSlots(open));
         }
     }

@@ -2,9 +2,11 @@
 //!
 //! FORCE first: it is a vote. TAKEOVER needs no vote, and so is allowed only where nobody else can be elected meanwhile.
 
+use std::collections::BTreeMap;
+
 use redisnode_proto::message::{DeathNotice, Outcome};
-use redisnode_proto::topology::{Role, View, ViewNode};
-use redisnode_proto::{Millis, NodeId, NodeName, SlotSet};
+use redisnode_proto::topology::{Direction, Role, View, ViewNode};
+use redisnode_proto::{Millis, NodeId, NodeName, Slot, SlotSet};
 
 use super::voters::Voters;
 use super::{Promotion, Step};
@@ -129,11 +131,15 @@ fn unfit(s: &Situation<'_>, me: &ViewNode, notice: &DeathNotice) -> Option<Strin
         .then(|| format!("the server of {} has no copy of the data", s.me.name))
 }
 
-/// Slots that the dead primary had open, with their targets: what its agent told this one before the first key moved.
-pub(super) fn reopened(s: &Situation<'_>, dead: &NodeId) -> Vec<(redisnode_proto::Slot, NodeId)> {
+/// Slots that the dead primary had open, with their targets: what its agent told this one before the first key moved, or,
+/// where marks survive a failover, what the own server shows.
+pub(super) fn reopened(s: &Situation<'_>, dead: &NodeId) -> Vec<(Slot, NodeId)> {
+    let Some(view) = s.view() else { return Vec::new() };
     let told = s.ledger.open_slots.as_ref().filter(|open| open.source == *dead);
-    let open = told.map(|open| open.slots.clone()).unwrap_or_default();
-    let owned: SlotSet = s.view().and_then(|v| v.node(dead)).map(|node| node.slots.clone()).unwrap_or_default();
+    let mut open: BTreeMap<Slot, NodeId> = told.map(|open| open.slots.iter().cloned().collect()).unwrap_or_default();
+    let shown = view.open.iter().filter(|mark| s.marks_survive && mark.direction == Direction::Migrating);
+    open.extend(shown.map(|mark| (mark.slot, mark.peer.clone())));
+    let owned: SlotSet = view.node(dead).map(|node| node.slots.clone()).unwrap_or_default();
     open.into_iter().filter(|(slot, _)| owned.contains(*slot)).collect()
 }
 

@@ -1,12 +1,12 @@
 //! What a replica's agent does with a certificate: one promotion, and TAKEOVER only where nobody else can be elected.
 
 use redisnode_proto::message::Outcome;
-use redisnode_proto::topology::Role;
+use redisnode_proto::topology::{Direction, Role};
 use redisnode_proto::{ConfigEpoch, Millis};
 
 use super::{Promotion, Step, answer_notice};
-use crate::situation::ReceivedNotice;
-use crate::testing::{NOW, Scene, dead, fail_over, id, line, name, next_id, peers, slot, slots};
+use crate::situation::{ReceivedNotice, Situation};
+use crate::testing::{NOW, Scene, dead, fail_over, id, line, mark, name, next_id, peers, slot, slots};
 
 /// The first replica of the first shard, told `ago` that its primary is dead; FORCE was sent at once.
 fn told(shards: usize, replicas: usize, ago: u64) -> (Scene, ReceivedNotice) {
@@ -201,4 +201,17 @@ fn open_slots_of_the_dead_one_are_opened_again_and_no_others() {
     assert_eq!(answer(&told), Step::Promote { how: Promotion::Takeover, reopen: Vec::new() });
     told.0.open_slots(9, 6, 1, 1);
     assert_eq!(answer(&told), Step::Promote { how: Promotion::Takeover, reopen: Vec::new() }, "another source's");
+}
+
+#[test]
+fn where_marks_survive_the_shown_ones_are_opened_again_too() {
+    let mut told = told(1, 1, 0);
+    told.0.view().open.push(mark(5, Direction::Migrating, 1));
+    assert!(
+        matches!(answer(&told), Step::Promote { reopen, .. } if reopen.is_empty()),
+        "elsewhere they are left-overs"
+    );
+    let situation = Situation { marks_survive: true, ..told.0.situation() };
+    let Step::Promote { reopen, .. } = answer_notice(&situation, &told.1) else { panic!() };
+    assert_eq!(reopen, [(slot(5), id(1))]);
 }

@@ -1,5 +1,6 @@
 //! One node of a cluster and all that its agent knows, to be changed by a test and then judged.
 
+use redisnode_proto::SlotSet;
 use redisnode_proto::ledger::{Ledger, OpenSlots};
 use redisnode_proto::message::DeathNotice;
 use redisnode_proto::report::{Report, Running, ServerState};
@@ -108,7 +109,8 @@ impl Scene {
     /// The primary `source` has told of an open slot before it died.
     pub(crate) fn open_slots(&mut self, source: usize, number: u16, target: usize, heir: usize) {
         let slots = vec![(slot(number), id(target))];
-        self.ledger.open_slots = Some(OpenSlots { source: id(source), slots, heir: name(heir) });
+        self.ledger.open_slots =
+            Some(OpenSlots { source: id(source), slots, doubtful: SlotSet::new(), heir: name(heir) });
     }
 
     pub(crate) fn situation(&self) -> Situation<'_> {

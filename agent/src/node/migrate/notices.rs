@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redisnode_proto::ledger::OpenSlots;
 use redisnode_proto::message::{Ack, OpenSlotsNotice};
-use redisnode_proto::{Address, NodeId, NodeName, Slot};
+use redisnode_proto::{Address, NodeId, NodeName, Slot, SlotSet};
 use tokio::task::JoinSet;
 
 use super::super::reconcile::marks_survive;
@@ -35,7 +35,7 @@ pub(super) async fn tell(shared: &Shared, open: &BTreeMap<Slot, NodeId>) -> Resu
     let heir = known.iter().filter(|(_, a)| attached.contains(&a.port)).map(|(name, _)| name).min();
     let Some(heir) = heir.or_else(|| known.iter().map(|(name, _)| name).min()).cloned() else { return Ok(()) };
     let slots = open.iter().map(|(slot, target)| (*slot, target.clone())).collect();
-    let notice = OpenSlotsNotice { open: OpenSlots { source: me, slots, heir } };
+    let notice = OpenSlotsNotice { open: OpenSlots { source: me, slots, doubtful: SlotSet::new(), heir } };
     let mut calls = JoinSet::new();
     for (name, address) in known {
         let (client, notice) = (shared.client.clone(), notice.clone());
