@@ -43,6 +43,9 @@ pub struct Ledger {
     /// Writes are held since the start of the present life, and it is not sure yet that they may flow.
     #[serde(default)]
     pub gated: bool,
+    /// The present life started although another server owned its slots at a higher epoch: it is to follow that one.
+    #[serde(default)]
+    pub deposed: bool,
     /// The server was started empty under its old identity, and what that cost; said until a replica or data is there.
     #[serde(default)]
     pub data_lost: Option<String>,
@@ -67,6 +70,7 @@ impl Ledger {
             open_slots: None,
             started_empty: false,
             gated: false,
+            deposed: false,
             data_lost: None,
             retired: false,
         }

@@ -9,6 +9,8 @@ mod check;
 mod check_tests;
 mod facts;
 mod former;
+#[cfg(test)]
+mod former_tests;
 mod gate;
 #[cfg(test)]
 mod gate_tests;
@@ -20,12 +22,11 @@ use std::collections::BTreeSet;
 
 use redisnode_proto::ledger::Ledger;
 use redisnode_proto::report::Disk;
-use redisnode_proto::{Member, Millis, NodeId, NodeName};
+use redisnode_proto::{ConfigEpoch, Member, Millis, NodeId, NodeName};
 
 use crate::situation::Peers;
 
 pub use check::start_check;
-pub use former::former_identity;
 pub use gate::{Gate, GateSituation, gate};
 
 /// How long a mate that does not answer holds up a start that would be a cold start without it.
@@ -42,8 +43,10 @@ pub struct StartSituation<'a> {
     pub me: &'a Member,
     /// The ledger.
     pub ledger: &'a Ledger,
-    /// The folder.
+    /// The folder, as it is.
     pub disk: &'a Disk,
+    /// The cluster has never been founded: a node without identity may start before it knows a Layout.
+    pub may_found: bool,
     /// What other agents said.
     pub peers: &'a Peers,
     /// Mates whose agents have refused to take over since the check began.
@@ -55,7 +58,7 @@ pub struct StartSituation<'a> {
 pub enum Row {
     /// The member has left.
     Retired,
-    /// No identity in the folder.
+    /// No identity in the folder, and nobody's death to certify; or it is not known yet whose.
     NoIdentity,
     /// Identity of a replica, or of a primary without slots.
     Replica,
@@ -97,6 +100,10 @@ pub enum StartAct {
         mate: NodeName,
         /// Its server's id.
         mate_id: NodeId,
+        /// Whose death is certified: the folder's id, or the one that the node had before it lost its folder.
+        dead: NodeId,
+        /// That one's epoch; zero where it is not known, so that every other owner counts as newer.
+        epoch: ConfigEpoch,
     },
     /// Call these agents.
     Ask(Vec<NodeName>),
@@ -118,4 +125,11 @@ pub struct StartVerdict {
     pub row: Row,
     /// What to do.
     pub act: StartAct,
+}
+
+impl StartVerdict {
+    /// Whether another server owns the slots of the one that starts: the shell writes it into the ledger.
+    pub fn is_deposed(&self) -> bool {
+        self.row == Row::OwnedElsewhere
+    }
 }

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use redisnode_agent_core::start::former_identity;
 use redisnode_agent_core::{StartAct, StartSituation, StartVerdict, start_check};
 use redisnode_http::CallError;
 use redisnode_proto::event::Severity;
 use redisnode_proto::ledger::Promise;
 use redisnode_proto::message::{DeathNotice, Outcome};
-use redisnode_proto::report::{Disk, ServerState};
-use redisnode_proto::{Ledger, Millis, NodeId, NodeName};
+use redisnode_proto::report::ServerState;
+use redisnode_proto::{Millis, NodeName};
 
 use super::folder;
 use super::liveness::describe;
 use super::reconcile::Reconciler;
 use super::shared::whole;
+use super::starting::Birth;
 use super::tasks::Done;
 use crate::launcher::Ended;
 
@@ -68,12 +68,9 @@ impl Reconciler {
             self.down = None;
             return;
         }
-        if self.must_know_a_layout() {
-            self.waits("this folder is new, and no Layout has come yet that says who this node was before".into());
-            return;
-        }
         let verdict = self.check();
         self.decided(format!("{verdict:?}"));
+        let deposed = verdict.is_deposed();
         match verdict.act {
             StartAct::Ask(names) => {
                 self.waits(format!("asking {} before the server starts", join(&names)));
@@ -83,17 +80,16 @@ impl Reconciler {
                 self.waits(reason);
                 self.ask(ask);
             }
-            StartAct::Promote { mate, mate_id } => self.send_notice(mate, mate_id),
+            StartAct::Promote { mate, mate_id, dead, epoch } => {
+                let promise = Promise { dead, epoch, chosen: mate, chosen_id: mate_id };
+                self.send_notice(promise);
+            }
             StartAct::Never => self.retired(),
-            StartAct::Start { gated, aside, lost } if launcher => self.start(verdict.row, gated, aside, lost).await,
+            StartAct::Start { gated, aside, lost } if launcher => {
+                self.start(verdict.row, Birth { gated, deposed, aside, lost }).await;
+            }
             StartAct::Start { .. } => self.waits("the server may start, but no launcher runs".into()),
         }
-    }
-
-    /// An empty server at the address of its former life would be copied by the replicas of that life.
-    fn must_know_a_layout(&self) -> bool {
-        let state = self.shared.state();
-        state.disk.identity.is_none() && state.ledger.layout.is_none() && !self.shared.args.may_found
     }
 
     /// The folder is emptied again: the life before may have died between its word and its deed.
@@ -127,13 +123,13 @@ impl Reconciler {
             down.refused_at = None;
             state.refused.clear();
         }
-        let disk = effective(&state.disk, &state.ledger);
         start_check(&StartSituation {
             now,
             since,
             me: &self.shared.me,
             ledger: &state.ledger,
-            disk: &disk,
+            disk: &state.disk,
+            may_found: self.shared.args.may_found,
             peers: &state.peers,
             refused: &state.refused,
         })
@@ -177,14 +173,9 @@ impl Reconciler {
     }
 
     /// The promise first, on disk; then the notice. The same mate is asked again until it says how it ended.
-    fn send_notice(&mut self, mate: NodeName, mate_id: NodeId) {
-        let (dead, epoch) = {
-            let state = self.shared.state();
-            let Some(identity) = effective(&state.disk, &state.ledger).identity else { return };
-            (identity.id, identity.epoch)
-        };
+    fn send_notice(&mut self, promise: Promise) {
+        let (mate, dead, epoch) = (promise.chosen.clone(), promise.dead.clone(), promise.epoch);
         self.waits(format!("{mate} takes over before this server may start again"));
-        let promise = Promise { dead: dead.clone(), epoch, chosen: mate.clone(), chosen_id: mate_id };
         if !self.write_down(|ledger| ledger.promise = Some(promise)) {
             return;
         }
@@ -229,15 +220,6 @@ impl Reconciler {
         // Whatever it said: who owns the slots is read anew from everybody.
         let known: Vec<NodeName> = self.shared.state().peers.keys().cloned().collect();
         self.ask(known);
-    }
-}
-
-/// What the start check goes by: the folder, or who the name was before if the folder has no identity.
-fn effective(disk: &Disk, ledger: &Ledger) -> Disk {
-    match &disk.identity {
-        Some(_) => disk.clone(),
-        // Data without an identity is nobody's: it is moved aside at the start.
-        None => Disk { identity: former_identity(ledger), has_data: false },
     }
 }
 

@@ -26,16 +26,25 @@ pub(super) struct OpenGate {
     paused_at: Option<Millis>,
 }
 
+/// What the start check decided about a start.
+#[derive(Debug)]
+pub(super) struct Birth {
+    pub(super) gated: bool,
+    pub(super) deposed: bool,
+    pub(super) aside: bool,
+    pub(super) lost: Option<String>,
+}
+
 impl Reconciler {
     /// Starts the server. Everything that must be on disk before is written first; any failure leaves it down, said.
-    pub(super) async fn start(&mut self, row: Row, gated: bool, aside: bool, lost: Option<String>) {
+    pub(super) async fn start(&mut self, row: Row, birth: Birth) {
         let now = self.shared.now();
         if self.down.as_ref().and_then(|down| down.start_after).is_some_and(|after| now < after)
             || self.shared.state().stopping
         {
             return;
         }
-        if let Err(reason) = self.prepare(aside, gated, lost.as_ref()) {
+        if let Err(reason) = self.prepare(&birth) {
             let mut state = self.shared.state();
             state.problem("CannotStart", format!("{reason}; the server is not started until this works"));
             state.ready = Err(reason.clone());
@@ -44,17 +53,17 @@ impl Reconciler {
         }
         self.shared.state().settle("CannotStart");
         let argv = vec![self.shared.args.server.to_string_lossy().into_owned(), "server.conf".into()];
-        tracing::info!(?row, gated, "starting the server");
+        tracing::info!(?row, gated = birth.gated, "starting the server");
         self.shared.state().server = ServerState::Starting;
         if let Err(error) = self.shared.launcher.start(argv).await {
             tracing::warn!(error = %whole(&error), "cannot order the start");
             return;
         }
-        if let Some(lost) = lost {
+        if let Some(lost) = birth.lost {
             self.shared.state().event(Severity::Warning, "DataLost", lost);
         }
         self.started_at = Some(now);
-        self.gate = gated.then_some(OpenGate { started_at: now, paused_at: None });
+        self.gate = birth.gated.then_some(OpenGate { started_at: now, paused_at: None });
         self.applied = self.shared.layout().map(|layout| layout.settings);
         self.await_start().await;
     }
@@ -72,13 +81,13 @@ impl Reconciler {
         self.down = None;
     }
 
-    fn prepare(&mut self, aside: bool, gated: bool, lost: Option<&String>) -> Result<(), String> {
+    fn prepare(&mut self, birth: &Birth) -> Result<(), String> {
         let dir = self.shared.args.dir.clone();
         let settings = self.shared.layout().map(|layout| layout.settings);
         let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
         write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
         folder::update_addresses(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
-        if let Some(why) = self.why_aside(aside) {
+        if let Some(why) = self.why_aside(birth.aside) {
             let moved = folder::set_aside(&dir).map_err(|error| whole(&error))?;
             self.aside = None;
             let text = format!("the data was moved to {}: {why}", moved.display());
@@ -94,9 +103,10 @@ impl Reconciler {
         let written = self.shared.change_ledger(|ledger| {
             ledger.clean_stop = None;
             ledger.started_empty = empty;
-            ledger.gated = gated;
-            if lost.is_some() {
-                ledger.data_lost = lost.cloned();
+            ledger.gated = birth.gated;
+            ledger.deposed = birth.deposed;
+            if birth.lost.is_some() {
+                ledger.data_lost.clone_from(&birth.lost);
             }
         });
         written.map_err(|error| whole(&error))

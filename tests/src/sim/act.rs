@@ -158,6 +158,7 @@ impl World {
                 if let Some(agent) = &mut self.nodes[node].agent {
                     agent.gate = None;
                 }
+                self.write_ledger(node, |ledger| ledger.gated = false);
                 self.with_server(node, |s, _| s.paused_until = 0);
             }
             Some(Gate::Held { ask, .. }) => {

@@ -33,6 +33,8 @@ pub(crate) struct Agent {
     /// Since when it is stopping its node.
     pub(crate) stopping: Option<Time>,
     pub(crate) failed_since: Option<Time>,
+    /// The cluster had never been founded when this agent started.
+    pub(crate) may_found: bool,
     /// The start check, while the server does not run.
     pub(crate) start: Option<Start>,
     /// Writes are held since this start of the server.
@@ -70,7 +72,11 @@ impl World {
         let member = self.nodes[node].member.clone();
         let cluster = self.cluster.clone();
         let address = self.nodes[node].addr.address();
+        let knows = |node: &super::world::Node| node.disk.ledger.as_ref().is_some_and(|l| l.layout.is_some());
+        let may_found = !self.nodes.iter().any(knows);
         let ledger = self.nodes[node].disk.ledger.get_or_insert_with(|| Ledger::new(cluster.clone(), member.clone()));
+        // The agent before this one held writes, and did not come to know whether they may flow.
+        let gate = ledger.gated.then_some(self.now);
         let report = Report {
             version: DOCUMENT_VERSION,
             life,
@@ -95,8 +101,9 @@ impl World {
             inbox: Inbox::default(),
             stopping: None,
             failed_since: None,
+            may_found,
             start: None,
-            gate: None,
+            gate,
             layout_confirmed_at: None,
             refused: BTreeSet::new(),
             calls: BTreeSet::new(),

@@ -201,7 +201,7 @@ impl World {
     /// first sync.
     fn is_stale(&self, node: usize) -> bool {
         let place = &self.nodes[node];
-        let gated = place.agent.as_ref().is_some_and(|agent| agent.gate.is_some());
+        let gated = place.disk.ledger.as_ref().is_some_and(|ledger| ledger.gated);
         let unsynced = place.server.as_ref().is_some_and(|server| {
             !server.is_primary() && matches!(server.link, Link::Down { since: None } | Link::Syncing { .. })
         });

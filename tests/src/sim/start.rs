@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rand::RngExt;
-use redisnode_agent_core::{Answer, StartAct, StartSituation, start_check};
+use redisnode_agent_core::{Answer, StartAct, StartSituation, StartVerdict, start_check};
 use redisnode_proto::ledger::Promise;
 use redisnode_proto::message::{DeathNotice, Outcome};
 use redisnode_proto::{Millis, NodeId, NodeName};
@@ -45,6 +45,7 @@ impl World {
             me: &place.member,
             ledger,
             disk: &disk,
+            may_found: agent.may_found,
             peers: &agent.peers,
             refused: &start.refused,
         });
@@ -53,11 +54,12 @@ impl World {
             let (name, row, act) = (self.name(node).clone(), verdict.row, &verdict.act);
             self.oracle.log(now, || format!("{name}: start check, row {row:?}: {act:?}"));
         }
-        self.do_start(node, verdict.act);
+        self.do_start(node, verdict);
     }
 
-    fn do_start(&mut self, node: usize, act: StartAct) {
-        match act {
+    fn do_start(&mut self, node: usize, verdict: StartVerdict) {
+        let deposed = verdict.is_deposed();
+        match verdict.act {
             StartAct::Start { gated, aside, lost } => {
                 if aside {
                     let data = self.nodes[node].disk.data.take();
@@ -67,13 +69,16 @@ impl World {
                 self.write_ledger(node, |ledger| {
                     ledger.clean_stop = None;
                     ledger.synced_run = None;
+                    (ledger.gated, ledger.deposed) = (gated, deposed);
                     if lost.is_some() {
                         ledger.data_lost = lost;
                     }
                 });
                 self.start_server(node, gated);
             }
-            StartAct::Promote { mate, mate_id } => self.send_notice(node, &mate, mate_id),
+            StartAct::Promote { mate, mate_id, dead, epoch } => {
+                self.send_notice(node, Promise { dead, epoch, chosen: mate, chosen_id: mate_id });
+            }
             StartAct::Ask(names) => self.ask(node, names),
             StartAct::Wait { reason, ask } => {
                 if let Some(start) = self.nodes[node].agent.as_mut().and_then(|a| a.start.as_mut()) {
@@ -86,20 +91,16 @@ impl World {
     }
 
     /// The promise first, then the notice.
-    fn send_notice(&mut self, node: usize, mate: &NodeName, mate_id: NodeId) {
-        let Some(identity) = self.nodes[node].agent.as_ref().and_then(|a| a.report.disk.identity.clone()) else {
-            return;
-        };
+    fn send_notice(&mut self, node: usize, promise: Promise) {
         let by = self.name(node).clone();
         let since = self.nodes[node].agent.as_ref().and_then(|a| a.start.as_ref()).map_or(self.now, |s| s.since);
-        let promise =
-            Promise { dead: identity.id.clone(), epoch: identity.epoch, chosen: mate.clone(), chosen_id: mate_id };
+        let dead_for = Millis(self.now - since);
+        let notice = DeathNotice { by, dead: promise.dead.clone(), epoch: promise.epoch, dead_for };
+        let mate = promise.chosen.clone();
         if self.mutation != Some(Mutation::NoPromise) {
             self.write_ledger(node, |ledger| ledger.promise = Some(promise));
         }
-        let dead_for = Millis(self.now - since);
-        let notice = DeathNotice { by, dead: identity.id, epoch: identity.epoch, dead_for };
-        self.call(node, mate, Body::Death(notice));
+        self.call(node, &mate, Body::Death(notice));
     }
 
     /// A death notice of the start check, or of a former life, was answered.

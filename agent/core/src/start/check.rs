@@ -4,7 +4,7 @@ use redisnode_proto::report::DiskIdentity;
 use redisnode_proto::topology::Role;
 
 use super::facts::{Facts, MateSays};
-use super::{COLD_START_WAIT, Row, StartAct, StartSituation, StartVerdict, pick};
+use super::{COLD_START_WAIT, Row, StartAct, StartSituation, StartVerdict, former, pick};
 
 /// What to do before the server starts. Called again after each answer until it says `Start` or `Never`.
 pub fn start_check(s: &StartSituation<'_>) -> StartVerdict {
@@ -12,8 +12,7 @@ pub fn start_check(s: &StartSituation<'_>) -> StartVerdict {
         return verdict(Row::Retired, StartAct::Never);
     }
     match &s.disk.identity {
-        // A server without a node table would take every slot that it has a key of (measured).
-        None => verdict(Row::NoIdentity, StartAct::Start { gated: false, aside: s.disk.has_data, lost: None }),
+        None => former::without_identity(s),
         Some(identity) if identity.role == Role::Replica || identity.slots.is_empty() => as_replica(s, identity),
         Some(identity) => as_primary(s, identity),
     }
@@ -34,7 +33,7 @@ fn as_replica(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
     verdict(Row::Replica, start(false))
 }
 
-fn as_primary(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
+pub(super) fn as_primary(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
     let facts = Facts::gather(s, identity);
     if facts.owned_elsewhere() {
         return verdict(Row::OwnedElsewhere, start(true));
@@ -43,11 +42,11 @@ fn as_primary(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
     if !unasked.is_empty() {
         return verdict(Row::Asking, StartAct::Ask(unasked));
     }
-    if let Some(held) = pick::promised(s, &facts) {
+    if let Some(held) = pick::promised(s, &facts, identity) {
         return held;
     }
     if let Some(mate) = pick::newer_mate(s, &facts) {
-        return promote(Row::MateIsNewer, &mate);
+        return promote(Row::MateIsNewer, mate, identity);
     }
     if let Some(wait) = pick::unwilling(s, &facts) {
         return wait;
@@ -56,17 +55,27 @@ fn as_primary(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
 }
 
 fn cold_start(s: &StartSituation<'_>, facts: &Facts<'_>) -> StartVerdict {
+    await_silent(s, facts).unwrap_or_else(|| verdict(Row::ColdStart, start(true)))
+}
+
+/// What is on a disk may be old: who has the data by a sync may be about to answer.
+fn await_silent(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<StartVerdict> {
     let silent = facts.silent();
-    if !silent.is_empty() && s.now.since(s.since) < COLD_START_WAIT {
-        let reason = format!("asking {} whether they have newer data", names(&silent));
-        return verdict(Row::Asking, StartAct::Wait { reason, ask: silent });
+    if silent.is_empty() || s.now.since(s.since) >= COLD_START_WAIT {
+        return None;
     }
-    verdict(Row::ColdStart, start(true))
+    let reason = format!("asking {} whether they have newer data", names(&silent));
+    Some(verdict(Row::Asking, StartAct::Wait { reason, ask: silent }))
 }
 
 fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity) -> StartVerdict {
     if let Some(mate) = pick::any_holder(s, facts) {
-        return promote(Row::DataGoneMateHolds, &mate);
+        if !mate.synced
+            && let Some(wait) = await_silent(s, facts)
+        {
+            return wait;
+        }
+        return promote(Row::DataGoneMateHolds, mate, identity);
     }
     let loading: Vec<_> = facts.mates().filter(|m| m.says == MateSays::HoldsOnDisk).map(|m| m.name.clone()).collect();
     if !loading.is_empty() {
@@ -93,8 +102,9 @@ fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity)
     verdict(Row::DataGoneEverywhere, StartAct::Start { gated: true, aside: false, lost })
 }
 
-fn promote(row: Row, mate: &pick::Pick) -> StartVerdict {
-    verdict(row, StartAct::Promote { mate: mate.name.clone(), mate_id: mate.id.clone() })
+pub(super) fn promote(row: Row, mate: pick::Pick, identity: &DiskIdentity) -> StartVerdict {
+    let (dead, epoch) = (identity.id.clone(), identity.epoch);
+    verdict(row, StartAct::Promote { mate: mate.name, mate_id: mate.id, dead, epoch })
 }
 
 fn start(gated: bool) -> StartAct {

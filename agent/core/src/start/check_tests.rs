@@ -22,6 +22,7 @@ pub(super) struct Check {
     pub(super) now: Millis,
     pub(super) ledger: Ledger,
     pub(super) disk: Disk,
+    pub(super) may_found: bool,
     pub(super) peers: Peers,
     pub(super) refused: BTreeSet<NodeName>,
 }
@@ -34,6 +35,7 @@ impl Check {
             now: Millis(SINCE.0 + 100),
             ledger: ledger(node, &layout),
             disk: disk(node, &layout),
+            may_found: false,
             peers: peers(node, &layout, Millis(SINCE.0 + 50)),
             refused: BTreeSet::new(),
         }
@@ -46,6 +48,7 @@ impl Check {
             me: &self.me,
             ledger: &self.ledger,
             disk: &self.disk,
+            may_found: self.may_found,
             peers: &self.peers,
             refused: &self.refused,
         })
@@ -56,7 +59,7 @@ impl Check {
     }
 
     /// The mate has only what it loaded from its disk.
-    fn loaded(&mut self, node: usize, keys: u64) {
+    pub(super) fn loaded(&mut self, node: usize, keys: u64) {
         let mate = self.mate(node);
         (mate.synced_since_start, mate.keys, mate.replication.link_up) = (false, keys, false);
     }
@@ -78,14 +81,14 @@ pub(super) fn promotes(verdict: &StartVerdict) -> Option<(Row, NodeName)> {
     }
 }
 
-fn starts(verdict: &StartVerdict) -> Option<(Row, bool, bool)> {
+pub(super) fn starts(verdict: &StartVerdict) -> Option<(Row, bool, bool)> {
     match &verdict.act {
         StartAct::Start { gated, aside, .. } => Some((verdict.row, *gated, *aside)),
         _ => None,
     }
 }
 
-fn waits(verdict: &StartVerdict) -> Option<(Row, Vec<NodeName>)> {
+pub(super) fn waits(verdict: &StartVerdict) -> Option<(Row, Vec<NodeName>)> {
     match &verdict.act {
         StartAct::Wait { ask, reason } => {
             assert!(ask.iter().all(|name| reason.contains(name.as_str())), "{reason} does not name whom it waits for");
@@ -100,19 +103,6 @@ fn a_member_that_has_left_never_starts_again() {
     let mut check = Check::new(0, 1, 1);
     check.ledger.retired = true;
     assert_eq!(check.verdict(), StartVerdict { row: Row::Retired, act: StartAct::Never });
-}
-
-#[test]
-fn a_node_without_identity_starts_and_claims_nothing_by_old_data() {
-    let mut check = Check::new(0, 1, 1);
-    check.disk = Disk::default();
-    assert_eq!(starts(&check.verdict()), Some((Row::NoIdentity, false, false)));
-    check.disk.has_data = true;
-    assert_eq!(
-        starts(&check.verdict()),
-        Some((Row::NoIdentity, false, true)),
-        "it would own every slot it has a key of"
-    );
 }
 
 #[test]
@@ -278,6 +268,17 @@ fn a_primary_that_lost_its_data_gives_way_to_any_mate_that_has_some() {
     assert_eq!(promotes(&check.verdict()), Some((Row::DataGoneMateHolds, name(1))));
     check.refused.insert(name(1));
     assert_eq!(waits(&check.verdict()).unwrap().1, [name(1)], "an empty start would have the copy overwritten");
+}
+
+#[test]
+fn a_silent_mate_may_have_newer_data_than_what_another_only_loaded_and_is_waited_for_three_seconds() {
+    let mut check = Check::new(0, 1, 2);
+    check.disk.has_data = false;
+    check.loaded(1, 5);
+    check.silence(2);
+    assert_eq!(waits(&check.verdict()), Some((Row::Asking, vec![name(2)])));
+    check.now = Millis(SINCE.0 + 3000);
+    assert_eq!(promotes(&check.verdict()), Some((Row::DataGoneMateHolds, name(1))));
 }
 
 #[test]

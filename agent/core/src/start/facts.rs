@@ -112,6 +112,12 @@ impl<'a> Facts<'a> {
         taken
     }
 
+    /// Slots that node tables of others still give to the identity.
+    pub(super) fn still_shown(&self) -> SlotSet {
+        let lines = self.heard().filter_map(|report| report.server.running()?.view.node(&self.identity.id));
+        lines.fold(SlotSet::new(), |all, line| all.union(&line.slots))
+    }
+
     pub(super) fn name_of(&self, id: &NodeId) -> Option<NodeName> {
         self.s.ledger.layout.as_ref().and_then(|layout| layout.name_of(id)).cloned()
     }

@@ -56,10 +56,17 @@ fn alone(g: &GateSituation<'_>, view: &View, mine: &SlotSet) -> Gate {
     }
     let missing: Vec<NodeName> =
         mates.iter().filter(|mate| says(g, mate, view, mine) == Says::Nothing).map(|m| (*m).clone()).collect();
-    if missing.is_empty() || g.layout_confirmed {
+    // A server that was deposed before its start knows of another owner, whatever the coordinator has heard of it.
+    let deposed = g.node.ledger.deposed;
+    if missing.is_empty() || (g.layout_confirmed && !deposed) {
         return Gate::Open;
     }
-    held("waiting until every replica's agent has answered, or the coordinator confirms the Layout", missing)
+    let reason = if deposed {
+        "another server owned these slots when this one started; waiting to follow it, or for every agent of the shard"
+    } else {
+        "waiting until every replica's agent has answered, or the coordinator confirms the Layout"
+    };
+    held(reason, missing)
 }
 
 /// With several, a majority of the primaries must show this one as the owner of its slots.

@@ -1,5 +1,6 @@
 //! When the writes of a primary that has just started may flow: never while another may own its slots.
 
+use redisnode_proto::report::ServerState;
 use redisnode_proto::topology::Role;
 use redisnode_proto::{ConfigEpoch, Millis, NodeName};
 
@@ -52,6 +53,16 @@ fn the_only_primary_waits_until_every_mate_has_answered_since_the_start() {
     scene.silence(2);
     assert_eq!(asks(&at_gate(&scene, false)), [name(2)]);
     assert_eq!(at_gate(&scene, true), Gate::Open, "the coordinator has confirmed the Layout");
+}
+
+#[test]
+fn a_server_that_was_deposed_before_its_start_waits_for_the_mates_whatever_the_coordinator_says() {
+    let mut scene = Scene::new(0, 1, 1);
+    scene.ledger.deposed = true;
+    scene.said(1).server = ServerState::Unknown { reason: "stopped".into() };
+    assert_eq!(asks(&at_gate(&scene, true)), [name(1)], "the new owner may only be slow");
+    scene.layout().shards[0].replicas.clear();
+    assert_eq!(at_gate(&scene, false), Gate::Open, "a Layout without it: it is gone for good");
 }
 
 #[test]

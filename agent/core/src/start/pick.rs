@@ -1,9 +1,10 @@
 //! Whom a primary that may not simply start asks to take over. One at a time: two replicas that are told can both win.
 
 use redisnode_proto::judge::{Candidate, best_replica};
+use redisnode_proto::report::DiskIdentity;
 use redisnode_proto::{NodeId, NodeName};
 
-use super::check::{names, verdict};
+use super::check::{names, promote, verdict};
 use super::facts::{Facts, Mate, MateSays};
 use super::{Row, StartAct, StartSituation, StartVerdict};
 
@@ -11,13 +12,15 @@ use super::{Row, StartAct, StartSituation, StartVerdict};
 pub(super) struct Pick {
     pub(super) name: NodeName,
     pub(super) id: NodeId,
+    /// It has the data by a sync in its server's present life, not only from its disk.
+    pub(super) synced: bool,
 }
 
 /// What an open promise demands: the chosen mate is asked again until it says how it ended. It is released only by
 /// the mate's refusal, by its agent's word that its server is down (and no owner, see `owned_elsewhere`), or by a
 /// Layout without it.
-pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<StartVerdict> {
-    let promise = s.ledger.promise.as_ref().filter(|p| s.disk.identity.as_ref().is_some_and(|i| i.id == p.dead))?;
+pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity) -> Option<StartVerdict> {
+    let promise = s.ledger.promise.as_ref().filter(|promise| promise.dead == identity.id)?;
     if s.refused.contains(&promise.chosen) {
         return None;
     }
@@ -26,8 +29,8 @@ pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<Star
     if gone || facts.is_down(&promise.chosen) {
         return None;
     }
-    let act = StartAct::Promote { mate: promise.chosen.clone(), mate_id: promise.chosen_id.clone() };
-    Some(verdict(Row::Promised, act))
+    let chosen = Pick { name: promise.chosen.clone(), id: promise.chosen_id.clone(), synced: true };
+    Some(promote(Row::Promised, chosen, identity))
 }
 
 /// The best mate whose data is newer than what a start from the own folder could bring: it synced in its own life, and
@@ -78,5 +81,5 @@ fn best<'a>(s: &StartSituation<'_>, mates: impl Iterator<Item = &'a Mate<'a>>) -
     });
     let chosen = best_replica(candidates)?;
     let running = fit.iter().find(|mate| mate.name == chosen.name)?.report?.server.running()?;
-    Some(Pick { name: chosen.name, id: running.view.me.clone() })
+    Some(Pick { name: chosen.name, id: running.view.me.clone(), synced: chosen.synced })
 }
