@@ -59,6 +59,8 @@ pub enum Why {
     ReplicasNotInSync,
     /// A primary that this needs does not run, or was not heard.
     PrimaryNotRunning,
+    /// A primary does not know every owner of slots yet.
+    OwnersUnknown,
     /// Slots do not go from a newer server to an older one.
     OlderServer,
     /// Slots must have moved first.

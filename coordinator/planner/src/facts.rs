@@ -71,6 +71,12 @@ impl<'a> Facts<'a> {
         node.former_id().is_some_and(|id| self.owners.by_node.contains_key(id))
     }
 
+    /// Whether slots still belong to an id that no member has any more, and that `node` had before or follows.
+    pub(crate) fn hangs_on_orphan(&self, node: &Node) -> bool {
+        let orphan = |id: &&NodeId| self.name_of(id).is_none() && self.owners.by_node.contains_key(*id);
+        self.left_slots(node) || node.follows().filter(orphan).is_some()
+    }
+
     /// The node tables of all servers that answer.
     pub(crate) fn views(&self) -> impl Iterator<Item = (&Node<'a>, &'a View)> {
         self.nodes.iter().filter_map(|node| Some((node, node.view()?)))

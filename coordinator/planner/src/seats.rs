@@ -142,7 +142,10 @@ impl<'r, 'a> Room<'r, 'a> {
         let in_sync = |name: &NodeName| self.facts.in_sync(name, &shard.primary);
         let synced = shard.replicas.iter().filter(|name| in_sync(name)).count();
         let mut to_give = synced.saturating_sub(self.wanted.replicas);
-        let mut movable: Vec<&NodeName> = shard.replicas.iter().filter(|name| self.wanted.has(name)).collect();
+        // Who has to certify a death, or may be promoted by it, is asked for in its shard.
+        let bound = |name: &NodeName| self.facts.node(name).is_some_and(|node| self.facts.hangs_on_orphan(node));
+        let movable = shard.replicas.iter().filter(|name| self.wanted.has(name) && !bound(name));
+        let mut movable: Vec<&NodeName> = movable.collect();
         movable
             .sort_by_key(|name| Reverse((!in_sync(name), crowding(self.facts, name, shard.nodes()), name.ordinal())));
         movable.retain(|name| !in_sync(name) || to_give.checked_sub(1).inspect(|left| to_give = *left).is_some());

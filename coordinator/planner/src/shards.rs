@@ -62,7 +62,10 @@ fn is_empty_for_sure(facts: &Facts, quorum: &Quorum, shard: &Shard) -> bool {
         let sent = facts.nodes.iter().filter_map(|node| node.report).flat_map(|report| &report.jobs);
         open || sent.into_iter().any(|job| job.target == *name && !job.remaining.is_empty())
     };
+    // What its dead primary owned is to be taken over first, or said to be lost.
+    let orphaned = |name: &NodeName| facts.node(name).is_some_and(|node| facts.hangs_on_orphan(node));
     shard.owned.is_empty()
+        && !shard.nodes().any(orphaned)
         && listed_target_is_empty(facts, shard)
         && !shard.nodes().any(arriving)
         && shard.nodes().all(|name| quorum.agrees_it_owns_nothing(facts.node(name).and_then(|n| n.id.as_ref())))

@@ -3,7 +3,7 @@
 //! go neither to a shard that is not secured nor from a newer server to an older one.
 
 use redisnode_proto::topology::ServerVersion;
-use redisnode_proto::{NodeName, SlotSet};
+use redisnode_proto::{NodeId, NodeName, SlotSet};
 
 use crate::decision::{IntentKind, PlannedEvent, Why};
 use crate::draft::{Fate, Notes, Shard, Wanted, list};
@@ -63,22 +63,28 @@ fn joins_now(facts: &Facts, shards: &[Shard], wanted: &Wanted, notes: &mut Notes
         return nobody_stays;
     }
     let kept = shards.iter().filter(|shard| shard.is_kept()).count();
-    let unready: Vec<String> = new.iter().filter_map(|shard| unready(facts, shard, wanted, true)).collect();
-    for reason in &unready {
-        notes.decline(Why::ReplicasNotInSync, format!("new shards get no slots yet: {reason}"));
+    let unready: Vec<(Why, String)> = new.iter().filter_map(|shard| unready(facts, shard, wanted, true)).collect();
+    for (why, reason) in &unready {
+        notes.decline(*why, format!("new shards get no slots yet: {reason}"));
     }
     unready.is_empty() && kept >= wanted.shards
 }
 
 /// Why `shard` cannot take slots: its primary must run, and its replicas be in sync, if it is to have any.
 /// `all_of_them` asks for as many as the spec wants; else those that it has must do.
-fn unready(facts: &Facts, shard: &Shard, wanted: &Wanted, all_of_them: bool) -> Option<String> {
+fn unready(facts: &Facts, shard: &Shard, wanted: &Wanted, all_of_them: bool) -> Option<(Why, String)> {
     if !facts.runs(&shard.primary) {
-        return Some(format!(
-            "the server of {}, primary of {}, does not run or was not heard",
-            shard.primary, shard.name
-        ));
+        let reason =
+            format!("the server of {}, primary of {}, does not run or was not heard", shard.primary, shard.name);
+        return Some((Why::PrimaryNotRunning, reason));
     }
+    if let Some(reason) = too_few_in_sync(facts, shard, wanted, all_of_them) {
+        return Some((Why::ReplicasNotInSync, reason));
+    }
+    knows_too_little(facts, shard).map(|reason| (Why::OwnersUnknown, reason))
+}
+
+fn too_few_in_sync(facts: &Facts, shard: &Shard, wanted: &Wanted, all_of_them: bool) -> Option<String> {
     if facts.world.spec.migration.without_replicas {
         return None;
     }
@@ -87,6 +93,19 @@ fn unready(facts: &Facts, shard: &Shard, wanted: &Wanted, all_of_them: bool) -> 
     let late = || shard.replicas.iter().filter(|name| !facts.in_sync(name, &shard.primary));
     (synced < needed)
         .then(|| format!("{} has {synced} of {needed} replicas in sync; waiting for {}", shard.name, list(late())))
+}
+
+/// With slots it votes, and a vote for the replica of a primary that it never met is one that it refuses: the others
+/// could be short of a majority for good (simulated).
+fn knows_too_little(facts: &Facts, shard: &Shard) -> Option<String> {
+    let view = facts.node(&shard.primary).and_then(Node::view)?;
+    let knows = |id: &NodeId| view.node(id).is_some_and(|line| !line.handshake);
+    let unknown: Vec<&str> = facts.owners.by_node.keys().filter(|id| !knows(id)).map(NodeId::short).collect();
+    let reason = || {
+        let (primary, name, unknown) = (&shard.primary, &shard.name, list(&unknown));
+        format!("the server of {primary}, primary of {name}, does not know {unknown} yet, which owns slots")
+    };
+    (!unknown.is_empty()).then(reason)
 }
 
 /// The base's targets are what is wanted now.
@@ -102,9 +121,8 @@ fn refuse(facts: &Facts, shards: &[Shard], next: &[SlotSet], wanted: &Wanted, no
     let mut refused = false;
     for (from, to, _) in flows(shards, next) {
         if to.fate == Fate::Stays
-            && let Some(reason) = unready(facts, to, wanted, false)
+            && let Some((why, reason)) = unready(facts, to, wanted, false)
         {
-            let why = if facts.runs(&to.primary) { Why::ReplicasNotInSync } else { Why::PrimaryNotRunning };
             notes.decline(why, format!("slots are not moved yet: {reason}"));
             refused = true;
         }

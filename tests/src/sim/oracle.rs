@@ -14,6 +14,8 @@ use super::world::World;
 
 /// Lines of the event log that are kept.
 const LOG: usize = 600;
+/// A line that is among so many last ones is not said again: agents ask again and again.
+const REPEATS: usize = 8;
 
 /// The named invariants.
 pub mod invariant {
@@ -68,10 +70,14 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn log(&mut self, now: Time, text: impl FnOnce() -> String) {
+        let text = text();
+        if self.lines.iter().rev().take(REPEATS).any(|(_, line)| *line == text) {
+            return;
+        }
         if self.lines.len() == LOG {
             self.lines.pop_front();
         }
-        self.lines.push_back((now, text()));
+        self.lines.push_back((now, text));
     }
 
     pub(crate) fn next_write(&mut self) -> u32 {

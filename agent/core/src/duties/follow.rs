@@ -38,6 +38,10 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         ask(out, [primary.clone()]);
         return;
     }
+    if me.role == Role::Primary && !keeps_epochs_apart(s, me, primary) {
+        ask(out, [primary.clone()]);
+        return;
+    }
     if me.role == Role::Primary && running.keys > 0 {
         strays(view, out);
         return;
@@ -45,6 +49,16 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     if safe_to_leave(s, view, out) {
         out.push(Duty::Replicate(id));
     }
+}
+
+/// A replica keeps the epoch that it had as a primary. Were it the very one that its primary dies with, and nobody knew a
+/// higher one, a takeover would not rise above it, and no other server would believe it (simulated). So the primary has
+/// to be above it, or to know of it: what it takes later is above then.
+fn keeps_epochs_apart(s: &Situation<'_>, me: &ViewNode, primary: &NodeName) -> bool {
+    let running = s.fresh(primary).and_then(|report| report.server.running());
+    let Some(theirs) = running.map(|running| &running.view) else { return false };
+    let line = theirs.myself().map(|line| line.epoch).unwrap_or_default();
+    me.epoch == ConfigEpoch(0) || line > me.epoch || (line != me.epoch && theirs.current_epoch >= me.epoch)
 }
 
 /// By its own word, given a moment ago.

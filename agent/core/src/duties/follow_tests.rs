@@ -20,7 +20,7 @@ fn empty_primary() -> Scene {
     let mut scene = Scene::new(2, 2, 1);
     (scene.running().keys, scene.running().replication.role) = (0, Role::Primary);
     let me = scene.myself();
-    (me.role, me.primary) = (Role::Primary, None);
+    (me.role, me.primary, me.epoch) = (Role::Primary, None, ConfigEpoch(0));
     scene
 }
 
@@ -103,6 +103,22 @@ fn a_primary_with_slots_stays_one() {
 #[test]
 fn an_empty_primary_follows() {
     assert_eq!(empty_primary().duties(), [Duty::Replicate(id(0))]);
+}
+
+#[test]
+fn who_has_an_epoch_follows_only_a_primary_that_is_above_it_or_knows_of_it() {
+    let with_epochs = |mine: u64, theirs: u64, known: u64| {
+        let mut scene = empty_primary();
+        scene.myself().epoch = ConfigEpoch(mine);
+        line(&mut scene.their(0).view, 0).epoch = ConfigEpoch(theirs);
+        scene.their(0).view.current_epoch = ConfigEpoch(known);
+        scene.duties()
+    };
+    let (follows, waits) = ([Duty::Replicate(id(0))], [Duty::Ask(vec![name(0)])]);
+    assert_eq!(with_epochs(7, 9, 9), follows);
+    assert_eq!(with_epochs(7, 1, 7), follows);
+    assert_eq!(with_epochs(7, 1, 6), waits, "it may take the same one later");
+    assert_eq!(with_epochs(7, 7, 9), waits, "a takeover would not rise above it");
 }
 
 #[test]

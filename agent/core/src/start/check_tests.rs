@@ -282,6 +282,16 @@ fn a_silent_mate_may_have_newer_data_than_what_another_only_loaded_and_is_waited
 }
 
 #[test]
+fn who_follows_the_dead_one_is_a_mate_wherever_the_layout_has_it() {
+    let mut check = Check::new(0, 2, 1);
+    check.disk.has_data = false;
+    let layout = check.ledger.layout.as_mut().unwrap();
+    let moved = layout.shards[0].replicas.remove(0);
+    layout.shards[1].replicas.push(moved);
+    assert_eq!(promotes(&check.verdict()), Some((Row::MateIsNewer, name(2))), "its copy would be said to be lost");
+}
+
+#[test]
 fn data_on_a_mates_disk_is_waited_for_until_its_server_has_loaded_it() {
     for server in [dead(), ServerState::Starting, ServerState::Loading, ServerState::Waiting { reason: String::new() }]
     {

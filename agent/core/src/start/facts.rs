@@ -1,5 +1,7 @@
 //! What the start check learns from its folder and from other agents, in the form its arms ask for.
 
+use std::collections::BTreeSet;
+
 use redisnode_proto::report::{DiskIdentity, Report, Running, ServerState};
 use redisnode_proto::topology::Role;
 use redisnode_proto::{NodeId, NodeName, SlotSet};
@@ -39,8 +41,15 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub(super) fn gather(s: &'a StartSituation<'a>, identity: &'a DiskIdentity) -> Self {
         let shard = s.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&s.me.name));
-        let names = shard.map(|shard| shard.nodes().filter(|n| **n != s.me.name).cloned().collect::<Vec<_>>());
-        let mates = names.unwrap_or_default().into_iter().map(|name| Self::mate(s, identity, name)).collect();
+        let listed = shard.into_iter().flat_map(|shard| shard.nodes()).filter(|name| **name != s.me.name);
+        // Who follows the dead one is a mate, wherever the Layout has it by now.
+        let hangs_on_it = |name: &NodeName| {
+            let report = s.peers.get(name).and_then(|peer| peer.heard_since(s.since));
+            report.and_then(|report| report.server.running()).is_some_and(|running| follows(running, &identity.id))
+        };
+        let names: BTreeSet<&NodeName> =
+            listed.chain(s.peers.keys().filter(|name| hangs_on_it(name))).filter(|name| **name != s.me.name).collect();
+        let mates = names.into_iter().map(|name| Self::mate(s, identity, name.clone())).collect();
         Self { s, identity, mates }
     }
 

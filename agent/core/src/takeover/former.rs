@@ -45,9 +45,10 @@ pub fn former_life(s: &Situation<'_>, refused: &BTreeSet<NodeName>) -> FormerLif
     if !stale.is_empty() {
         return FormerLife::Ask(stale);
     }
-    let fresh: Vec<_> = mates.iter().filter_map(|name| Some(((*name).clone(), s.fresh(name)?))).collect();
-    // Followers of the former id: who still hangs on it in its own view.
-    let followers: Vec<_> = fresh
+    let fresh = mates.iter().filter(|name| s.fresh(name).is_some()).count();
+    // Followers of the former id: who still hangs on it in its own view, wherever the Layout has it by now.
+    let heard: Vec<_> = s.peers.keys().filter_map(|name| Some((name.clone(), s.fresh(name)?))).collect();
+    let followers: Vec<_> = heard
         .iter()
         .filter(|(name, report)| !refused.contains(name) && !report.stopping)
         .filter_map(|(name, report)| Some((name, report.server.running()?)))
@@ -57,7 +58,7 @@ pub fn former_life(s: &Situation<'_>, refused: &BTreeSet<NodeName>) -> FormerLif
         Candidate { name: (*name).clone(), offset: running.replication.offset, synced: running.synced_since_start }
     });
     let Some(best) = best_replica(candidates) else {
-        return if fresh.len() == mates.len() {
+        return if fresh == mates.len() {
             nobody(s, &former)
         } else {
             FormerLife::Ask(mates.into_iter().cloned().collect())

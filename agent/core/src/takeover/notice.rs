@@ -87,7 +87,8 @@ fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<S
 /// Whether an election by the servers cannot have begun, or cannot succeed.
 fn nobody_else_can_win(s: &Situation<'_>, received: &ReceivedNotice, voters: &Voters) -> bool {
     // With even numbers half of them is enough: what is left cannot elect.
-    let nobody_votes = voters.count.saturating_sub(voters.certified_dead) < voters.majority();
+    let silenced = voters.certified_dead + voters.ignorant;
+    let nobody_votes = voters.count.saturating_sub(silenced) < voters.majority();
     let dead_for = received.notice.dead_for.after(s.now.since(received.at));
     // Nobody is marked as failed before the node time-out, so nobody stands for election before that.
     let fresh = s.settled_timeout().is_some_and(|timeout| dead_for < timeout.half());

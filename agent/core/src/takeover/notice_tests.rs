@@ -101,6 +101,15 @@ fn nobody_can_be_elected_once_a_majority_is_certified_dead() {
 }
 
 #[test]
+fn a_primary_that_never_met_the_dead_one_has_no_vote_to_give() {
+    let mut told = told(3, 1, 150);
+    told.1.notice.dead_for = Millis(60_000);
+    assert!(is_pending(&answer(&told)));
+    told.0.their(1).view.nodes.retain(|node| node.id != id(0));
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover), "one of three cannot elect anybody");
+}
+
+#[test]
 fn of_an_even_number_half_certified_dead_is_enough_and_less_is_not() {
     let mut told = told(4, 1, 150);
     told.1.notice.dead_for = Millis(60_000);

@@ -12,34 +12,38 @@ pub(super) struct Voters {
     pub(super) running: usize,
     /// Their agents certify that their servers are dead.
     pub(super) certified_dead: usize,
+    /// Their agents show that their servers do not know the one that is dead. It answers nobody any more, so they never
+    /// will, and a server refuses its vote where it does not know whose place is to be taken.
+    pub(super) ignorant: usize,
     /// Their agents have not been called since then.
     pub(super) unasked: Vec<NodeName>,
 }
 
 impl Voters {
     pub(super) fn look(s: &Situation<'_>, since: Millis, certified: &NodeId) -> Self {
-        let mut voters = Self { count: 0, running: 0, certified_dead: 0, unasked: Vec::new() };
+        let mut voters = Self { count: 0, running: 0, certified_dead: 0, ignorant: 0, unasked: Vec::new() };
         let Some(view) = s.view() else { return voters };
         for voter in view.voters() {
             voters.count += 1;
             if voter.id == *certified {
                 voters.certified_dead += 1;
             } else if let Some(name) = s.name_of(&voter.id) {
-                voters.add(s, &name, &voter.id, since);
+                voters.add(s, &name, &voter.id, since, certified);
             }
         }
         voters
     }
 
-    fn add(&mut self, s: &Situation<'_>, name: &NodeName, id: &NodeId, since: Millis) {
+    fn add(&mut self, s: &Situation<'_>, name: &NodeName, id: &NodeId, since: Millis, dead: &NodeId) {
         match s.peers.get(name).map(|peer| &peer.answer) {
             Some(Answer::Heard { report, at }) if *at >= since => {
                 let down = report.server.is_certainly_down();
                 let same_life = report.disk.identity.as_ref().is_none_or(|disk| disk.id == *id);
                 if down && same_life {
                     self.certified_dead += 1;
-                } else if report.server.running().is_some_and(|r| r.view.me == *id) {
+                } else if let Some(running) = report.server.running().filter(|running| running.view.me == *id) {
                     self.running += 1;
+                    self.ignorant += usize::from(running.view.node(dead).is_none());
                 }
             }
             Some(Answer::Silent { .. }) => {}

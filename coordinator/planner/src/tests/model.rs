@@ -169,12 +169,31 @@ impl Model {
 
     /// What the shell hears and what the planner answers to it.
     pub(super) fn plan(&mut self) -> Plan {
+        self.hear();
+        self.plan_from_heard()
+    }
+
+    /// The same, where the server of `ordinal` does not know the one of `hidden` yet.
+    pub(super) fn plan_without_line(&mut self, ordinal: u32, hidden: u32) -> Plan {
+        self.hear();
+        let hidden = self.sim(hidden).id.clone().unwrap();
+        let heard = self.heard.get_mut(&name(ordinal)).unwrap();
+        if let ServerState::Running(running) = &mut heard.report.server {
+            running.view.nodes.retain(|line| line.id != hidden);
+        }
+        self.plan_from_heard()
+    }
+
+    fn hear(&mut self) {
         for (name, sim) in &self.nodes {
             if sim.speaks && sim.machine.presence == Presence::Present {
                 let report = self.report(sim);
                 self.heard.insert(name.clone(), Heard { report, at: self.now });
             }
         }
+    }
+
+    fn plan_from_heard(&self) -> Plan {
         let machine: Vec<MachineMember> = self.nodes.values().map(|sim| sim.machine.clone()).collect();
         plan(&World {
             now: self.now,

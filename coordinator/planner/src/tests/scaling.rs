@@ -36,12 +36,27 @@ fn new_shards_join_without_slots_and_get_them_all_at_once_when_their_replicas_ar
 }
 
 #[test]
+fn a_new_primary_gets_no_slots_before_it_knows_everybody_who_owns_some() {
+    let mut model = settled(3, 0);
+    model.spec = spec(4, 0);
+    until_listed(&mut model, 4);
+    let plan = model.plan_without_line(3, 0);
+    let message = declines(&plan, Why::OwnersUnknown).unwrap();
+    assert!(
+        message.contains("demo-3") && plan.layout.as_ref().is_none_or(|l| l.shards[3].slots.is_empty()),
+        "{message}"
+    );
+}
+
+#[test]
 fn without_replicas_lifts_the_wait() {
     let mut model = settled(3, 1);
     model.spec = spec(4, 1);
     model.spec.migration.without_replicas = true;
     until_listed(&mut model, 4);
     let mut dice = Dice(1);
+    // It joins in the first, and knows the others in the second.
+    model.step(&mut dice, 0);
     model.step(&mut dice, 10);
     assert!(!model.published.as_ref().unwrap().shards[3].slots.is_empty());
 }

@@ -121,6 +121,34 @@ fn a_member_that_lost_its_folder_keeps_its_seat_as_a_replica_and_its_former_id_u
 }
 
 #[test]
+fn a_member_that_must_certify_its_own_death_is_not_moved_to_a_new_shard() {
+    let mut model = settled(1, 1);
+    let newborn = model.newborn(&name(0), 0);
+    model.nodes.insert(name(0), newborn);
+    model.spec = spec(2, 0);
+    model.refresh();
+    let layout = model.plan().layout.unwrap();
+    assert_eq!(layout.shards.len(), 1, "nobody would tell the other one to take over");
+    assert!(layout.shards[0].has(&name(0)) && layout.shards[0].has(&name(1)));
+}
+
+#[test]
+fn a_shard_that_ends_stays_as_long_as_its_dead_primary_owns_slots() {
+    let mut model = settled(2, 1);
+    let mut layout = model.published.clone().unwrap();
+    layout.shards[0].slots = layout.shards[0].slots.union(&layout.shards[1].slots);
+    layout.shards[1].slots = redisnode_proto::SlotSet::new();
+    layout.generation = layout.generation.next();
+    (model.published, model.spec) = (Some(layout), spec(1, 1));
+    let newborn = model.newborn(&name(1), 1);
+    model.nodes.insert(name(1), newborn);
+    model.refresh();
+    let layout = model.plan().layout.unwrap_or_else(|| model.published.clone().unwrap());
+    let ending = layout.shards.iter().find(|shard| shard.slots.is_empty()).expect("nobody is left to take over");
+    assert!(ending.has(&name(1)) && ending.has(&name(3)), "{ending:?}");
+}
+
+#[test]
 fn slots_that_nobody_has_a_copy_of_are_said_to_be_lost_and_claimed_anew() {
     let mut model = settled(3, 0);
     let former = model.sim(1).id.clone().unwrap();
