@@ -1,17 +1,19 @@
 //! What goes into the ledger from what was seen, so that the next life of the agent or of the server can decide.
 
-use redisnode_proto::judge;
 use redisnode_proto::ledger::{Identity, Ledger};
 use redisnode_proto::report::Running;
 use redisnode_proto::topology::Role;
+use redisnode_proto::{NodeId, judge};
 
 /// The ledger after looking at the running server; equal to `ledger` when there is nothing new.
 pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
     let mut next = ledger.clone();
     let replication = &running.replication;
     if let Some(me) = running.view.myself() {
-        // What was in sync with one primary says nothing of the next: until that sync the data is another's.
-        let before = ledger.identity.as_ref().filter(|before| before.id == me.id && before.primary == me.primary);
+        // What was in sync with one primary says nothing of the next: until that sync the data is another's. But after a
+        // takeover within the shard it is the shard's, and perhaps the best there is should the new one die too.
+        let same = |before: &Identity| before.primary == me.primary || stayed(ledger, before, me.primary.as_ref());
+        let before = ledger.identity.as_ref().filter(|before| before.id == me.id && same(before));
         let in_sync = judge::is_in_sync(running)
             || (replication.role == Role::Replica && !replication.syncing && before.is_some_and(|i| i.in_sync));
         if replication.role == Role::Replica && before.is_none() {
@@ -37,6 +39,16 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
         next.data_lost = None;
     }
     next
+}
+
+/// Whether the primary of before and the one of now are of one shard, by the Layout.
+fn stayed(ledger: &Ledger, before: &Identity, now: Option<&NodeId>) -> bool {
+    let shard = |id: Option<&NodeId>| {
+        let layout = ledger.layout.as_ref()?;
+        layout.shard_of(layout.name_of(id?)?).map(|shard| &shard.name)
+    };
+    let former = shard(before.primary.as_ref());
+    former.is_some() && former == shard(now)
 }
 
 /// A promise ends when it is known who owns the slots: the server follows that one; or it serves them itself, after it
@@ -109,6 +121,20 @@ mod tests {
         server.replication.link_up = true;
         let after = remember(&after, &server);
         assert!(in_sync(&after) && after.synced_run.is_some());
+    }
+
+    #[test]
+    fn a_sibling_of_the_promoted_one_holds_the_shards_data_before_it_is_linked_again() {
+        let layout = layout(2, 2);
+        let mut server = running(view(2, &layout));
+        let ledger = remember(&ledger(2, &layout), &server);
+        fail_over(&mut server.view, 0, 3);
+        server.replication.link_up = false;
+        let after = remember(&ledger, &server);
+        assert_eq!(server.view.myself().unwrap().primary, Some(id(3)));
+        assert!(in_sync(&after) && after.synced_run.is_some(), "an old dump of the new primary would win over it");
+        server.replication.syncing = true;
+        assert_eq!(remember(&after, &server).synced_run, None);
     }
 
     #[test]

@@ -179,13 +179,14 @@ impl World {
         self.net.is_cut(node) && started_at > since
     }
 
-    /// The writes that some server has in its memory, or some folder would bring back for certain.
-    fn copies(&self) -> Writes {
+    /// The writes that some server has in its memory, or some folder would bring back for certain. An old dump that a
+    /// server may have to give up counts only if `old_dumps` do.
+    fn copies(&self, old_dumps: bool) -> Writes {
         let certain = self.keeping == super::disk::Keeping::Everything;
         let mut copies = Writes::default();
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.gone) {
             if let Some(server) = &node.server {
-                if (certain || !self.is_stale(index)) && !self.is_linked(index) {
+                if (certain || old_dumps || !self.is_stale(index)) && !self.is_linked(index) {
                     copies.add(&server.data);
                 }
             } else if let (Some(data), true) = (&node.disk.data, certain) {
@@ -216,7 +217,8 @@ impl World {
 
     /// A rule (not a fault) removed keys from a server: no acknowledged write may have its last copy there.
     pub(crate) fn check_wipe(&mut self, node: usize, before: &Data, why: &str) {
-        let copies = self.copies();
+        // What the server that replaces them has is a copy, whatever becomes of it.
+        let copies = self.copies(true);
         let lost =
             before.values().flat_map(|value| value.iter()).copied().find(|number| {
                 !copies.has(*number) && !self.oracle.excused.has(*number) && self.is_acknowledged(*number)
@@ -233,7 +235,7 @@ impl World {
 
     /// Writes that have no copy left after a fault are lost, and that is documented.
     pub(crate) fn excuse_vanished(&mut self) {
-        let copies = self.copies();
+        let copies = self.copies(false);
         for write in self.oracle.acknowledged.iter().filter(|write| !copies.has(write.number)) {
             self.oracle.excused.insert(write.number);
         }
@@ -250,15 +252,8 @@ impl World {
             .filter(|s| matches!(s.link, Link::Up { .. } | Link::Down { since: Some(_) }))
             .map(|s| Writes::of(&s.data))
             .collect();
-        // A start on an old dump waits only three seconds for a mate that does not answer.
-        let speechless = self.nodes.iter().enumerate().any(|(index, n)| {
-            let heir = n.server.as_ref().is_some_and(|s| s.primary() == Some(primary.id));
-            let mute = n.agent.is_none() || n.server.as_ref().is_some_and(|s| s.stopped) || self.net.is_cut(index);
-            heir && mute
-        });
-        let forgets = self.keeping == super::disk::Keeping::OldDumps && speechless;
         let mine: Vec<u32> = primary.data.values().flat_map(|value| value.iter()).copied().collect();
-        for number in mine.into_iter().filter(|number| forgets || heirs.iter().any(|heir| !heir.has(*number))) {
+        for number in mine.into_iter().filter(|number| heirs.iter().any(|heir| !heir.has(*number))) {
             self.oracle.excused.insert(number);
         }
     }

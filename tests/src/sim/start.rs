@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rand::RngExt;
-use redisnode_agent_core::{Answer, StartAct, StartSituation, StartVerdict, start_check};
+use redisnode_agent_core::{Answer, Row, StartAct, StartSituation, StartVerdict, start_check};
 use redisnode_proto::ledger::Promise;
 use redisnode_proto::message::{DeathNotice, Outcome};
 use redisnode_proto::{Millis, NodeId, NodeName};
@@ -50,7 +50,8 @@ impl World {
             refused: &start.refused,
         });
         let verdict = super::mutation::start(self.mutation, verdict);
-        if let StartAct::Start { .. } | StartAct::Promote { .. } = &verdict.act {
+        let rests = matches!(verdict.act, StartAct::Ask(_) | StartAct::Wait { .. } | StartAct::Never);
+        if !rests || self.traced == Some(node) {
             let (name, row, act) = (self.name(node).clone(), verdict.row, &verdict.act);
             self.oracle.log(now, || format!("{name}: start check, row {row:?}: {act:?}"));
         }
@@ -74,7 +75,11 @@ impl World {
                         ledger.data_lost = lost;
                     }
                 });
+                let silent = self.silent_followers(node);
                 self.start_server(node, gated);
+                if verdict.row == Row::ColdStart {
+                    self.excuse_silent(node, &silent);
+                }
             }
             StartAct::Promote { mate, mate_id, dead, epoch } => {
                 self.send_notice(node, Promise { dead, epoch, chosen: mate, chosen_id: mate_id });
@@ -87,6 +92,25 @@ impl World {
                 self.ask(node, ask);
             }
             StartAct::Never => {}
+        }
+    }
+
+    /// Servers that follow the one that is down, and whose agents have not answered since the check began.
+    fn silent_followers(&self, node: usize) -> Vec<usize> {
+        let place = &self.nodes[node];
+        let (Some(agent), Some(conf)) = (&place.agent, &place.disk.conf) else { return Vec::new() };
+        let since = Millis(agent.start.as_ref().map_or(self.now, |start| start.since));
+        let heard = |name: &NodeName| agent.peers.get(name).is_some_and(|peer| peer.heard_since(since).is_some());
+        let follows = |other: &super::world::Node| other.server.as_ref().is_some_and(|s| s.primary() == Some(conf.id));
+        let all = self.nodes.iter().enumerate();
+        all.filter(|(_, other)| follows(other) && !heard(&other.member.name)).map(|(index, _)| index).collect()
+    }
+
+    /// A start on what the disk has waits only three seconds for a mate that does not answer: that choice is documented.
+    fn excuse_silent(&mut self, node: usize, silent: &[usize]) {
+        for other in silent {
+            let data = self.nodes[*other].server.as_ref().map(|server| server.data.clone());
+            self.excuse_difference(&data.unwrap_or_default(), node);
         }
     }
 

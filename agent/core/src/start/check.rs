@@ -69,6 +69,10 @@ fn await_silent(s: &StartSituation<'_>, facts: &Facts<'_>) -> Option<StartVerdic
 }
 
 fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity) -> StartVerdict {
+    let unasked = facts.unasked_members();
+    if !unasked.is_empty() {
+        return verdict(Row::Asking, StartAct::Ask(unasked));
+    }
     if let Some(mate) = pick::any_holder(s, facts) {
         if !mate.synced
             && let Some(wait) = await_silent(s, facts)

@@ -41,14 +41,18 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub(super) fn gather(s: &'a StartSituation<'a>, identity: &'a DiskIdentity) -> Self {
         let shard = s.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&s.me.name));
-        let listed = shard.into_iter().flat_map(|shard| shard.nodes()).filter(|name| **name != s.me.name);
-        // Who follows the dead one is a mate, wherever the Layout has it by now.
-        let hangs_on_it = |name: &NodeName| {
-            let report = s.peers.get(name).and_then(|peer| peer.heard_since(s.since));
+        let listed = shard.into_iter().flat_map(|shard| shard.nodes());
+        // Who leaves may have been of this shard a moment ago, and who follows the dead one is, wherever it is listed.
+        let unseated = s.ledger.layout.iter().flat_map(|layout| {
+            let names = layout.members.iter().map(|member| &member.member.name);
+            names.filter(|name| layout.shard_of(name).is_none())
+        });
+        let hangs_on_it = |name: &&NodeName| {
+            let report = s.peers.get(*name).and_then(|peer| peer.heard_since(s.since));
             report.and_then(|report| report.server.running()).is_some_and(|running| follows(running, &identity.id))
         };
-        let names: BTreeSet<&NodeName> =
-            listed.chain(s.peers.keys().filter(|name| hangs_on_it(name))).filter(|name| **name != s.me.name).collect();
+        let names = listed.chain(unseated).chain(s.peers.keys().filter(hangs_on_it));
+        let names: BTreeSet<&NodeName> = names.filter(|name| **name != s.me.name).collect();
         let mates = names.into_iter().map(|name| Self::mate(s, identity, name.clone())).collect();
         Self { s, identity, mates }
     }
@@ -70,11 +74,18 @@ impl<'a> Facts<'a> {
     /// Mates, and primaries of other shards, that have not been called since the check began.
     pub(super) fn unasked(&self) -> Vec<NodeName> {
         let others = self.s.ledger.layout.iter().flat_map(|l| &l.shards).map(|shard| &shard.primary);
-        let mut all: Vec<NodeName> = self.mates.iter().map(|m| &m.name).chain(others).cloned().collect();
-        all.sort();
-        all.dedup();
-        all.retain(|name| *name != self.s.me.name && !self.was_asked(name));
-        all
+        self.not_asked_of(self.mates.iter().map(|m| &m.name).chain(others))
+    }
+
+    /// Members that have not been called since the check began: one that is listed elsewhere may still be a follower.
+    pub(super) fn unasked_members(&self) -> Vec<NodeName> {
+        self.not_asked_of(self.s.ledger.layout.iter().flat_map(|l| &l.members).map(|member| &member.member.name))
+    }
+
+    fn not_asked_of<'n>(&self, names: impl Iterator<Item = &'n NodeName>) -> Vec<NodeName> {
+        let names: BTreeSet<&NodeName> =
+            names.filter(|name| **name != self.s.me.name && !self.was_asked(name)).collect();
+        names.into_iter().cloned().collect()
     }
 
     pub(super) fn was_asked(&self, name: &NodeName) -> bool {
