@@ -8,7 +8,7 @@ use redisnode_tests::servers::Server;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::watch::{SlotWatch, StallWatch};
-use redisnode_tests::workload::Options;
+use redisnode_tests::workload::{Audit, Options};
 
 use crate::run::{LAST, cases, load, matrix};
 
@@ -16,8 +16,11 @@ cases! {
     up_and_down_under_load alone: "system", "redis-8.6";
     a_changed_mind alone: "system", "valkey-9.1";
     a_source_is_killed_in_the_middle alone: "system", "valkey-9.1";
+    a_target_is_killed_in_the_middle alone: "system";
 }
 
+/// Keys of MIGRATE that may be on the way, or at the target and not at its replica, at one moment.
+const IN_FLIGHT: usize = 1000;
 /// One step, with slots to move and replicas to sync.
 const STEP: Duration = Duration::from_secs(90);
 
@@ -74,23 +77,42 @@ fn a_changed_mind(server: &Server) {
 /// A source's server dies while its slots are open. Its replica goes on with the move, and nothing that was acknowledged
 /// before the last moment is lost.
 fn a_source_is_killed_in_the_middle(server: &Server) {
+    killed_in_the_middle(server, "->", |audit, at| {
+        audit.assert_kept_but(|written| written + LAST >= at && written <= at + LAST);
+    });
+}
+
+/// A target's server dies. What had arrived in the last moment and was not replicated there yet is gone, whenever it was
+/// written: `MIGRATE` deletes at the source as soon as the target has a key.
+fn a_target_is_killed_in_the_middle(server: &Server) {
+    killed_in_the_middle(server, "-<-", |audit, _| {
+        let lost = audit.findings.len() + audit.unread.len();
+        assert!(lost <= IN_FLIGHT, "{lost} keys are not as they were written: {audit}");
+    });
+}
+
+/// Grows by a primary, kills the first server that shows a slot open in that direction, and waits until all is settled.
+fn killed_in_the_middle(server: &Server, direction: &str, judge: impl FnOnce(&Audit, Instant)) {
     let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
     let mut load = load(&cluster, Options { keys: 20_000, ..Options::default() });
-    let sources =
-        cluster.wait_settled(Duration::from_secs(15)).owners().into_iter().map(|node| node.port).collect::<Vec<_>>();
+    cluster.wait_settled(Duration::from_secs(15));
     cluster.edit(|spec| spec.primaries = 4);
-    let source = wait_until(STEP, "a slot is open at a source", || {
-        let open =
-            |port: &&u16| view::view(**port).is_ok_and(|v| v.on_port(**port).is_some_and(|n| !n.open.is_empty()));
-        sources.iter().find(open).copied().ok_or_else(|| "no slot is open".to_owned())
-    });
-    let member = cluster.member_on(source);
+    let all: Vec<u16> = (cluster.first_port()..cluster.first_port() + 8).collect();
+    let shows = |port: &u16| {
+        let view = view::view(*port).ok()?;
+        let node = view.on_port(*port).filter(|node| node.is_primary)?;
+        node.open.iter().any(|open| open.contains(direction)).then_some(*port)
+    };
+    let port = wait_until(STEP, "a slot is open", || all.iter().find_map(shows).ok_or_else(|| "none is".to_owned()));
+    let member = cluster.member_on(port);
     let at = Instant::now();
     cluster.kill(&member, &[Which::Server], Signal::SIGKILL);
     let view = cluster.wait_settled(STEP);
     println!("settled {:?} after the kill of {}", at.elapsed(), member.name);
     assert_eq!(view.owners().len(), 4);
     load.stop();
-    load.audit(&cluster.ports()).assert_kept_but(|written| written + LAST >= at && written <= at + LAST);
+    let audit = load.audit(&cluster.ports());
+    println!("{audit}");
+    judge(&audit, at);
     cluster.verify().unwrap();
 }
