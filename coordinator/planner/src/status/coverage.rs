@@ -26,9 +26,11 @@ pub(super) fn served(seen: &Seen) -> SlotSet {
     alive.fold(own_words, |all, line| all.union(&line.slots))
 }
 
+/// A target's Report may be older than its source's last word: the marks in it tell that slots were arriving.
 fn is_moving(seen: &Seen) -> bool {
-    slots_on_their_way(seen.shards) > 0
-        || seen.facts.nodes.iter().filter_map(|node| node.report).any(|report| !report.jobs.is_empty())
+    let has_jobs = |node: &Node| node.report.is_some_and(|report| !report.jobs.is_empty());
+    let has_open = |node: &Node| node.running().is_some_and(|running| !running.view.open.is_empty());
+    slots_on_their_way(seen.shards) > 0 || seen.facts.nodes.iter().any(|node| has_jobs(node) || has_open(node))
 }
 
 fn serves(node: &Node) -> bool {

@@ -193,7 +193,7 @@ impl Model {
         }
     }
 
-    fn plan_from_heard(&self) -> Plan {
+    pub(super) fn plan_from_heard(&self) -> Plan {
         let machine: Vec<MachineMember> = self.nodes.values().map(|sim| sim.machine.clone()).collect();
         plan(&World {
             now: self.now,
@@ -206,6 +206,14 @@ impl Model {
             machine: &machine,
             heard: &self.heard,
         })
+    }
+
+    /// What was last heard of a server's node table.
+    pub(super) fn view_of(&mut self, name: &NodeName) -> &mut View {
+        match &mut self.heard.get_mut(name).unwrap().report.server {
+            ServerState::Running(running) => &mut running.view,
+            _ => panic!("{name} does not run"),
+        }
     }
 
     fn report(&self, sim: &Sim) -> Report {

@@ -1,8 +1,9 @@
 //! What the status says: nothing that was not seen, and nothing better than it is.
 
-use redisnode_proto::Millis;
 use redisnode_proto::event::Problem;
 use redisnode_proto::status::{ConditionType, Truth};
+use redisnode_proto::topology::{Direction, OpenSlot};
+use redisnode_proto::{Millis, Slot};
 
 use super::converge::condition;
 use super::model::{Model, name, spec};
@@ -90,4 +91,23 @@ fn nodes_are_listed_by_shard_primary_first() {
     assert_eq!(names, [0, 2, 1, 3].map(name));
     assert_eq!(plan.status.nodes[1].primary, Some(name(0)));
     assert_eq!(plan.status.summary, "OK");
+}
+
+/// The source's word is newer than the target's: it has let go of a slot that the target still shows as arriving.
+#[test]
+fn a_slot_between_two_reports_has_an_owner() {
+    let mut model = settled(3, 0);
+    model.plan();
+    let moved = Slot::FIRST;
+    let peer = model.view_of(&name(0)).me.clone();
+    let target = model.view_of(&name(1)).me.clone();
+    model.view_of(&name(1)).open.push(OpenSlot { slot: moved, direction: Direction::Importing, peer: peer.clone() });
+    for other in [name(0), name(2)] {
+        let view = model.view_of(&other);
+        view.nodes.iter_mut().find(|node| node.id == peer).unwrap().slots.remove(moved);
+        view.nodes.iter_mut().find(|node| node.id == target).unwrap().slots.insert(moved);
+    }
+    assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::True);
+    model.view_of(&name(1)).open.clear();
+    assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::False, "nothing is on its way");
 }

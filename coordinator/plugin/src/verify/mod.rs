@@ -5,6 +5,10 @@ mod look;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use redisnode_planner::{MachineMember, Presence};
 
 use self::checks::{CHECKS, Check};
@@ -15,15 +19,21 @@ use crate::{Verdict, put};
 /// At most so many findings of one check are shown.
 const SHOWN: usize = 5;
 
-/// Checks it. One look may fall between two steps of healthy work, so a finding is believed at the second look.
+/// Members report after each other, an idle one once a second: what is wrong for so long is wrong.
+const BELIEVED_AFTER: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Checks it. One look may fall between two steps of healthy work, so a finding is believed only when it lasts.
 pub(crate) async fn run(place: &Place) -> Result<Verdict, String> {
+    let is_good = |checks: &[Check]| checks.iter().all(|check| check.wrong.is_empty());
+    let deadline = Instant::now() + BELIEVED_AFTER;
     let mut checks = check(&place.snapshot().await?);
-    if checks.iter().any(|check| !check.wrong.is_empty()) {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    while !is_good(&checks) && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
         checks = check(&place.snapshot().await?);
     }
     put(&text(&checks));
-    let good = checks.iter().all(|check| check.wrong.is_empty());
+    let good = is_good(&checks);
     Ok(if good { Verdict::Good } else { Verdict::Bad })
 }
 
