@@ -87,11 +87,15 @@ fn why_unserved(seen: &Seen, unserved: &SlotSet) -> Verdict {
 }
 
 /// Members whose server sees other owners than the true ones. While slots move, views run after each other: then only
-/// slots that a view gives to nobody count.
+/// slots that a view gives to nobody count. Right after a change of owner an idle node's view is behind: it does not even
+/// know the owner's epoch yet, and says nothing against it.
 fn disagreeing<'s>(seen: &'s Seen) -> Vec<&'s NodeName> {
     let moving = is_moving(seen);
     let views = seen.facts.views().filter(|(node, _)| seen.shards.iter().any(|shard| shard.has(node.name)));
-    let off = views.filter(|(_, view)| if moving { view.covered() != SlotSet::full() } else { !agrees(seen, view) });
+    let own_lines = seen.facts.views().filter_map(|(_, view)| view.myself()).filter(|line| !line.slots.is_empty());
+    let newest = own_lines.map(|line| line.epoch).max().unwrap_or_default();
+    let objects = |view: &View| view.current_epoch >= newest && !agrees(seen, view);
+    let off = views.filter(|(_, view)| if moving { view.covered() != SlotSet::full() } else { objects(view) });
     off.map(|(node, _)| node.name).collect()
 }
 

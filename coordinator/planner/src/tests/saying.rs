@@ -3,7 +3,7 @@
 use redisnode_proto::event::Problem;
 use redisnode_proto::status::{ConditionType, Truth};
 use redisnode_proto::topology::{Direction, OpenSlot};
-use redisnode_proto::{Millis, Slot};
+use redisnode_proto::{ConfigEpoch, Millis, Slot};
 
 use super::converge::condition;
 use super::model::{Model, name, spec};
@@ -110,4 +110,17 @@ fn a_slot_between_two_reports_has_an_owner() {
     assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::True);
     model.view_of(&name(1)).open.clear();
     assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::False, "nothing is on its way");
+}
+
+#[test]
+fn a_view_that_has_not_heard_of_a_new_owner_yet_is_behind_and_one_that_has_disagrees() {
+    let mut model = settled(3, 0);
+    model.plan();
+    let newest = model.view_of(&name(1)).current_epoch;
+    let other = model.view_of(&name(0)).me.clone();
+    let view = model.view_of(&name(1));
+    view.nodes.iter_mut().find(|node| node.id == other).unwrap().slots.remove(Slot::FIRST);
+    assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::False, "it knows every epoch");
+    model.view_of(&name(1)).current_epoch = ConfigEpoch(newest.0 - 1);
+    assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::True, "it will hear");
 }
