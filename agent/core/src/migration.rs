@@ -4,8 +4,14 @@
 
 mod batch;
 mod close;
+mod group;
 mod outcome;
+mod pace;
+mod patience;
 
 pub use batch::{BatchLimit, Key, batches};
 pub use close::{CloseStep, Closing, next_step};
+pub use group::{GroupLimit, group, group_limit, set_slot_lanes};
 pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
+pub use pace::Pace;
+pub use patience::{Patience, Verdict};

@@ -18,11 +18,19 @@ const MEET_AGAIN: Millis = Millis(300);
 /// A slot just opened for arrival is left alone so long: the source opens its side in the meantime.
 const IMPORT_GRACE: Millis = Millis(5000);
 
+/// A duty, as far as a change of it is news. The slots of a move become fewer all the time.
+fn said(duty: &Duty) -> String {
+    match duty {
+        Duty::Send(send) => format!("Send to {}", send.target),
+        other => format!("{other:?}"),
+    }
+}
+
 impl Reconciler {
     /// Decides and acts. True while there is something to do.
     pub(super) async fn act(&mut self) -> bool {
         let list = self.with_situation(duties::duties);
-        self.decided(format!("{list:?}"));
+        self.decided(list.iter().map(said).collect::<Vec<_>>().join(", "));
         let mut sends = Vec::new();
         for duty in &list {
             if let Duty::Send(send) = duty {

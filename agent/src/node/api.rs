@@ -284,11 +284,7 @@ async fn open_slots(shared: &Shared, request: &Request) -> Response {
         Ok(_) if shared.refusal().is_some() => {
             Response::json(&Ack::Refused { reason: shared.refusal().unwrap_or_default() })
         }
-        Ok(notice) => {
-            let answer = imports::note_open_slots(shared, notice).await;
-            shared.wake.notify_one();
-            Response::json(&answer)
-        }
+        Ok(notice) => Response::json(&imports::note_open_slots(shared, notice).await),
         Err(refusal) => refusal,
     }
 }

@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
+use redisnode_agent_core::migration::set_slot_lanes;
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role, View, ViewNode};
 use redisnode_proto::{NodeId, Slot, SlotSet};
 use tokio::time::timeout;
 
+use super::reconcile::marks_survive;
 use super::shared::{Shared, whole};
-use crate::resp::{Command, Connection, RespError};
+use crate::resp::{Command, Lanes, RespError};
 
 /// How long the source's newer Layout is waited for.
 const LAYOUT_WITHIN: Duration = Duration::from_secs(3);
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
-/// Valkey answers SETSLOT only when the replicas have it, at most after 2 s.
-const SET_WITHIN: Duration = Duration::from_secs(4);
 
 /// Opens slots for arrival. The mark is this agent's consent: only what its own Layout gives to its shard, or what is
 /// half here already: marked, or with keys (a failover of this shard has dropped the marks).
@@ -24,7 +24,9 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     let mut generations = shared.generation.subscribe();
     drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= request.generation)).await);
     let mut looks = shared.looks.subscribe();
-    shared.wake.notify_one();
+    if !knows_owner(shared, request) {
+        shared.wake.notify_one();
+    }
     drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows_owner(shared, request))).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     if !knows_owner(shared, request) {
@@ -113,8 +115,6 @@ fn consent(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
 }
 
 async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Result<Vec<Slot>, RespError> {
-    let mut connection = shared.connect(CONNECT_WITHIN).await?;
-    connection.set_deadline(SET_WITHIN);
     let now = shared.now();
     {
         let mut state = shared.state();
@@ -122,9 +122,12 @@ async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Resul
             state.imports.insert(slot.number(), now);
         }
     }
-    bind(shared, &mut connection, request, slots).await?;
+    let mut lanes = shared.arrivals.take(shared);
+    bind(shared, &mut lanes, request, slots).await?;
     let commands: Vec<Command> = slots.iter().map(|slot| set_slot(*slot, "IMPORTING", &request.source)).collect();
-    let replies = connection.pipeline(&commands).await?;
+    let count = set_slot_lanes(marks_survive(&shared.state().server));
+    let replies = lanes.spread(&commands, count).await?;
+    shared.arrivals.put_back(lanes, shared.now());
     let mut opened = Vec::new();
     for (slot, reply) in slots.iter().zip(replies) {
         match reply.ok("CLUSTER SETSLOT") {
@@ -140,7 +143,7 @@ async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Resul
 /// went on). The heir asks now, and this server knows it as a primary: the slot is bound to it, and stays marked.
 async fn bind(
     shared: &Shared,
-    connection: &mut Connection,
+    lanes: &mut Lanes,
     request: &ImportRequest,
     slots: &[Slot],
 ) -> Result<(), RespError> {
@@ -155,7 +158,7 @@ async fn bind(
         return Ok(());
     }
     tracing::info!(slots = commands.len(), "open slots without an owner are bound to the source that asks");
-    for reply in connection.pipeline(&commands).await? {
+    for reply in lanes.pipeline(&commands).await? {
         reply.ok("CLUSTER SETSLOT")?;
     }
     Ok(())
@@ -170,8 +173,13 @@ fn set_slot(slot: Slot, word: &str, node: &NodeId) -> Command {
 pub(super) async fn note_open_slots(shared: &Shared, notice: OpenSlotsNotice) -> Ack {
     let none = notice.open.slots.is_empty();
     let open = (!none).then_some(notice.open);
+    let had_some = shared.state().ledger.open_slots.is_some();
     if let Err(error) = shared.change_ledger(|ledger| ledger.open_slots = open) {
         return Ack::Refused { reason: whole(&error) };
+    }
+    if had_some == none {
+        // The rest of the agent has something to watch now, or nothing any more.
+        shared.wake.notify_one();
     }
     match set_no_failover(shared, !none).await {
         Ok(()) => Ack::Done,
@@ -180,10 +188,12 @@ pub(super) async fn note_open_slots(shared: &Shared, notice: OpenSlotsNotice) ->
 }
 
 async fn set_no_failover(shared: &Shared, on: bool) -> Result<(), RespError> {
-    let mut connection = shared.connect(CONNECT_WITHIN).await?;
     let value = if on { "yes" } else { "no" };
     let command = Command::new("CONFIG").args_from(["SET", "cluster-replica-no-failover", value]);
-    connection.demand(&command).await.map(drop)
+    let mut lanes = shared.arrivals.take(shared);
+    lanes.demand(&command).await?;
+    shared.arrivals.put_back(lanes, shared.now());
+    Ok(())
 }
 
 /// The owner is asked to finish slots that are half at a target.

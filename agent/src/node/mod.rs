@@ -6,6 +6,7 @@
 mod acting;
 mod api;
 mod args;
+mod arrivals;
 mod asks;
 mod configure;
 mod doubles;

@@ -236,6 +236,7 @@ impl Reconciler {
         let unready = ready.is_err();
         self.shared.state().ready = ready;
         self.shared.jobs.forget_old(now);
+        self.shared.arrivals.forget_old(now);
         gated || reopening || promoting || configuring || busy || unready
     }
 

@@ -15,6 +15,7 @@ use redisnode_proto::{Address, Generation, Layout, Ledger, Member, Millis, NodeI
 use tokio::sync::{Notify, watch};
 
 use super::args::AgentArgs;
+use super::arrivals::Arrivals;
 use super::migrate::Jobs;
 use crate::files::{FileError, write_json};
 use crate::launch_client::LaunchClient;
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) launcher: LaunchClient,
     pub(super) jobs: Jobs,
+    /// Connections that open slots for arrival.
+    pub(super) arrivals: Arrivals,
     /// Wakes the loop.
     pub(super) wake: Notify,
     /// The newest Report.
@@ -87,6 +90,7 @@ impl Shared {
             client,
             launcher,
             jobs: Jobs::default(),
+            arrivals: Arrivals::default(),
             wake: Notify::new(),
             report: watch::Sender::new(Arc::new(report)),
             generation: watch::Sender::new(generation),

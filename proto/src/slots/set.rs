@@ -85,7 +85,8 @@ impl SlotSet {
 
     /// The slots, in order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
-        Slot::all().filter(|slot| self.contains(*slot))
+        let words = (0u16..).zip(self.0.iter());
+        words.flat_map(|(index, word)| bits(*word).filter_map(move |bit| Slot::try_from(index * 64 + bit).ok()))
     }
 
     /// The lowest slot.
@@ -95,21 +96,15 @@ impl SlotSet {
 
     /// The set as the fewest ranges, in order.
     pub fn ranges(&self) -> Vec<SlotRange> {
-        let mut ranges: Vec<SlotRange> = Vec::new();
-        for slot in self.iter() {
-            let grown = ranges
-                .last()
-                .filter(|last| last.end().number() + 1 == slot.number())
-                .and_then(|last| SlotRange::new(last.start(), slot));
-            match grown {
-                Some(range) => {
-                    ranges.pop();
-                    ranges.push(range);
-                }
-                None => ranges.extend(SlotRange::new(slot, slot)),
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for (first, last) in (0u16..).zip(self.0.iter()).flat_map(|(index, word)| runs(index * 64, *word)) {
+            match ranges.last_mut().filter(|before| before.1 + 1 == first) {
+                Some(before) => before.1 = last,
+                None => ranges.push((first, last)),
             }
         }
-        ranges
+        let slot = |number| Slot::try_from(number).ok();
+        ranges.into_iter().filter_map(|(first, last)| SlotRange::new(slot(first)?, slot(last)?)).collect()
     }
 
     fn zip(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
@@ -119,6 +114,29 @@ impl SlotSet {
         }
         out
     }
+}
+
+/// The numbers of the bits that are set, in order: empty words cost one step, not 64.
+fn bits(mut word: u64) -> impl Iterator<Item = u16> {
+    std::iter::from_fn(move || {
+        let bit = u16::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
+/// The runs of bits that are set, as first and last number, counted from `base`: one step each, not one a slot.
+fn runs(base: u16, mut word: u64) -> impl Iterator<Item = (u16, u16)> {
+    let mut at = base;
+    std::iter::from_fn(move || {
+        let gap = word.trailing_zeros();
+        word = word.checked_shr(gap)?;
+        let length = word.trailing_ones();
+        word = word.checked_shr(length).unwrap_or(0);
+        let first = at.checked_add(u16::try_from(gap).ok()?)?;
+        at = first.checked_add(u16::try_from(length).ok()?)?;
+        Some((first, at.checked_sub(1)?))
+    })
 }
 
 fn place(slot: Slot) -> (usize, u64) {

@@ -95,7 +95,7 @@ impl World {
                 agent.moves.attempts.entry(key).or_default().push(attempt);
             }
             AfterMigrate::Later { .. } => {}
-            AfterMigrate::Stop { reason } => {
+            AfterMigrate::StopKey { reason } | AfterMigrate::Stop { reason } => {
                 let name = self.nodes[node].member.name.clone();
                 self.oracle.log(now, || format!("{name}: slot {} stands still: {reason}", key.slot));
                 let agent = self.nodes[node].agent.as_mut().unwrap();

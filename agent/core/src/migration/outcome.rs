@@ -24,7 +24,13 @@ pub enum AfterMigrate {
         /// The server's words.
         reason: String,
     },
-    /// Stop this slot and say so.
+    /// One of these keys cannot be moved, nor can its slot be closed: the others go on, one key a command until it is
+    /// known which one it is.
+    StopKey {
+        /// What happened and what to do, a sentence.
+        reason: String,
+    },
+    /// Nothing can be moved to this target now: stop and say so.
     Stop {
         /// What happened and what to do, a sentence.
         reason: String,
@@ -46,7 +52,7 @@ pub fn after_migrate(error: Option<&str>) -> AfterMigrate {
         let reason = format!(
             "the target already holds a key of this slot, and this agent saw no time-out that would explain it; compare the key on both servers and delete the older one ({error})"
         );
-        return AfterMigrate::Stop { reason };
+        return AfterMigrate::StopKey { reason };
     }
     if ["LOADING", "OOM", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN"].iter().any(|word| error.contains(word)) {
         return AfterMigrate::Later { reason: error.to_owned() };
@@ -79,10 +85,10 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_key_stops_the_slot() {
+    fn a_busy_key_stops_its_slot_alone() {
         let after =
             after_migrate(Some("ERR Target instance replied with error: BUSYKEY Target key name already exists."));
-        assert!(matches!(after, AfterMigrate::Stop { .. }));
+        assert!(matches!(after, AfterMigrate::StopKey { .. }));
     }
 
     #[test]
@@ -92,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_busy_is_tried_again_and_an_older_one_stops_the_slot() {
+    fn a_target_that_is_busy_is_tried_again_and_an_older_one_stops_the_move() {
         for busy in ["LOADING Redis is loading", "OOM command not allowed", "TRYAGAIN Multiple keys", "CLUSTERDOWN x"] {
             let answer = format!("ERR Target instance replied with error: {busy}");
             assert!(matches!(after_migrate(Some(&answer)), AfterMigrate::Later { .. }), "{busy}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redisnode_agent_core::duties::SendTo;
 use redisnode_proto::job::Job;
-use redisnode_proto::{Millis, NodeId, NodeName, Slot, SlotSet};
+use redisnode_proto::{Millis, NodeName, SlotSet};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -14,6 +14,7 @@ use super::super::shared::Shared;
 use super::super::tasks::Done;
 use super::classic::Classic;
 use super::driver::{Driver, Shown, Task, Wanted};
+use super::open_now::OpenNow;
 
 /// A move that failed is tried again after so long, and shown meanwhile.
 const RETRY_AFTER: Millis = Millis(1000);
@@ -23,10 +24,7 @@ const RETRY_AFTER: Millis = Millis(1000);
 pub(in crate::node) struct Jobs {
     entries: Mutex<BTreeMap<NodeName, Entry>>,
     running: watch::Sender<usize>,
-    /// Slots that are open towards somebody, by any job; replicas are told all of them together.
-    open: Mutex<BTreeMap<Slot, NodeId>>,
-    /// One notice at a time: an older set must not overtake a newer one.
-    pub(super) telling: tokio::sync::Mutex<()>,
+    pub(super) open: OpenNow,
 }
 
 struct Entry {
@@ -125,18 +123,6 @@ impl Jobs {
     pub(in crate::node) fn progress(&self, now: Millis) -> Vec<Job> {
         self.entries().values().map(|entry| entry.shown.at(now)).collect()
     }
-
-    /// Every slot that is open now, after adding and taking away.
-    pub(super) fn change_open(&self, target: &NodeId, add: &[Slot], take: &[Slot]) -> BTreeMap<Slot, NodeId> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        for slot in take {
-            open.remove(slot);
-        }
-        for slot in add {
-            open.insert(*slot, target.clone());
-        }
-        open.clone()
-    }
 }
 
 fn start(shared: &Arc<Shared>, wanted: Wanted, now: Millis, tasks: &mut JoinSet<Done>) -> Entry {
@@ -153,6 +139,7 @@ fn start(shared: &Arc<Shared>, wanted: Wanted, now: Millis, tasks: &mut JoinSet<
         running_for: Millis(0),
         stalled: None,
     };
+    shared.jobs.open.know(&wanted.send.target_id, wanted.send.open.iter());
     let shown = Shown::new(job, now);
     let (sender, receiver) = watch::channel(wanted);
     let task = Task { shared: Arc::clone(shared), wanted: receiver, shown: shown.clone() };

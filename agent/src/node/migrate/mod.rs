@@ -1,10 +1,15 @@
 //! Moves of slots away from the own server: which run, and the drivers that do the moving.
 
 mod classic;
+mod closing;
 mod driver;
-mod group;
+mod find;
+mod functions;
 mod jobs;
-mod keys;
 mod notices;
+mod open_now;
+mod opening;
+mod pair;
+mod ship;
 
 pub(super) use jobs::Jobs;

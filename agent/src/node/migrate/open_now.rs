@@ -1,0 +1,80 @@
+//! The slots that are open towards anybody by any job of this source, and what the replicas' agents were told of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redisnode_proto::{NodeId, Slot};
+
+use super::super::shared::Shared;
+use super::notices;
+
+/// Open slots of all jobs: replicas are always told all of them together.
+#[derive(Default)]
+pub(super) struct OpenNow {
+    slots: Mutex<Slots>,
+    /// The newest version that was told. One notice at a time: an older set must not overtake a newer one.
+    told: tokio::sync::Mutex<u64>,
+}
+
+#[derive(Default)]
+struct Slots {
+    targets: BTreeMap<Slot, NodeId>,
+    /// Grows with each change.
+    version: u64,
+}
+
+impl OpenNow {
+    /// Notes slots that are about to be opened, and returns once every replica's agent knows of them. Jobs that wait for
+    /// each other share one notice.
+    pub(super) async fn announce(&self, shared: &Shared, target: &NodeId, slots: &[Slot]) -> Result<(), String> {
+        let version = self.know(target, slots.iter().copied());
+        let mut told = self.told.lock().await;
+        if *told >= version {
+            return Ok(());
+        }
+        let (open, version) = self.now();
+        notices::tell(shared, &open).await?;
+        *told = version;
+        Ok(())
+    }
+
+    /// Notes slots that are open already, from an earlier life of this agent or another job: no notice leaves them out.
+    pub(super) fn know(&self, target: &NodeId, slots: impl IntoIterator<Item = Slot>) -> u64 {
+        self.change(|open| open.extend(slots.into_iter().map(|slot| (slot, target.clone()))))
+    }
+
+    /// These are not open any more. The next notice says so.
+    pub(super) fn forget<'a>(&self, slots: impl IntoIterator<Item = &'a Slot>) {
+        self.change(|open| slots.into_iter().for_each(|slot| drop(open.remove(slot))));
+    }
+
+    /// Nothing is open towards this target any more.
+    pub(super) fn forget_target(&self, target: &NodeId) {
+        self.change(|open| open.retain(|_, towards| towards != target));
+    }
+
+    /// Tells the replicas what is left.
+    pub(super) async fn tell(&self, shared: &Shared) -> Result<(), String> {
+        let mut told = self.told.lock().await;
+        let (open, version) = self.now();
+        notices::tell(shared, &open).await?;
+        *told = version;
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<Slot, NodeId>)) -> u64 {
+        let mut slots = self.slots();
+        change(&mut slots.targets);
+        slots.version += 1;
+        slots.version
+    }
+
+    fn now(&self) -> (BTreeMap<Slot, NodeId>, u64) {
+        let slots = self.slots();
+        (slots.targets.clone(), slots.version)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,69 @@
+//! Source and target of a move, and what both opening and closing of slots say to a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redisnode_agent_core::migration::set_slot_lanes;
+use redisnode_proto::{Address, NodeId, Slot};
+
+use super::super::reconcile::marks_survive;
+use super::super::shared::Shared;
+use crate::resp::{Command, Lanes, RespError};
+
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// One answer of a server that is busy moving; longer than any MIGRATE may block it.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// From here to there.
+#[derive(Clone)]
+pub(super) struct Pair {
+    pub(super) shared: Arc<Shared>,
+    pub(super) source: NodeId,
+    pub(super) target_id: NodeId,
+    pub(super) target: Address,
+}
+
+impl Pair {
+    /// Connections to the source, this agent's own server.
+    pub(super) fn own_lanes(&self) -> Lanes {
+        Lanes::new(self.shared.address.server(), self.shared.auth(), CONNECT_WITHIN, ANSWER_WITHIN)
+    }
+
+    /// Connections to the target's server.
+    pub(super) fn remote_lanes(&self) -> Lanes {
+        Lanes::new(self.target.server(), self.shared.auth(), CONNECT_WITHIN, ANSWER_WITHIN)
+    }
+
+    pub(super) fn marks_survive(&self) -> bool {
+        marks_survive(&self.shared.state().server)
+    }
+
+    /// `SETSLOT` with this word and the target's id, for all slots; each with its refusal, if it was refused.
+    pub(super) async fn set_slots(
+        &self,
+        lanes: &mut Lanes,
+        slots: &[Slot],
+        word: &str,
+    ) -> Result<Vec<(Slot, Option<String>)>, RespError> {
+        let commands: Vec<Command> = slots
+            .iter()
+            .map(|slot| {
+                Command::new("CLUSTER").args_from(["SETSLOT", &slot.to_string(), word, self.target_id.as_str()])
+            })
+            .collect();
+        let replies = lanes.spread(&commands, set_slot_lanes(self.marks_survive())).await?;
+        Ok(slots.iter().zip(replies).map(|(slot, reply)| (*slot, reply.error_text().map(str::to_owned))).collect())
+    }
+}
+
+/// How many keys the server has of each slot.
+pub(super) async fn count(lanes: &mut Lanes, slots: &[Slot]) -> Result<Vec<(Slot, u64)>, RespError> {
+    let command = |slot: &Slot| Command::new("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot.to_string());
+    let commands: Vec<Command> = slots.iter().map(command).collect();
+    let mut counts = Vec::with_capacity(slots.len());
+    for (slot, reply) in slots.iter().zip(lanes.pipeline(&commands).await?) {
+        let keys = reply.integer("CLUSTER COUNTKEYSINSLOT")?;
+        counts.push((*slot, u64::try_from(keys).unwrap_or(u64::MAX)));
+    }
+    Ok(counts)
+}

@@ -1,0 +1,149 @@
+//! Keys on their way: pipelined `MIGRATE`, as many in flight as clients can bear, and what becomes of the answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use redisnode_agent_core::migration::{AfterMigrate, Attempt, Pace, after_migrate, must_replace};
+use redisnode_proto::{Address, Millis, NodeId, Slot};
+use tokio::time::Instant;
+
+use super::super::shared::whole;
+use super::driver::Shown;
+use super::find::Batch;
+use super::pair::{ANSWER_WITHIN, CONNECT_WITHIN, Pair};
+use crate::resp::{Auth, Command, Reply, RespError, WindowReceiver, WindowSender};
+
+/// Most commands in flight.
+const WINDOW: usize = 16;
+/// How often a batch is tried that the target does not take, and how long between.
+const TRIES: usize = 8;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Moves keys from the own server to one target.
+pub(super) struct Shipper {
+    route: Route,
+    sender: WindowSender,
+    receiver: WindowReceiver,
+    pace: Pace,
+    /// Slots with a key that cannot be moved, and why.
+    pub(super) stuck: BTreeMap<Slot, String>,
+}
+
+/// What every `MIGRATE` of a job says.
+struct Route {
+    source: NodeId,
+    target: Address,
+    auth: Auth,
+    node_timeout: Millis,
+}
+
+impl Route {
+    /// Most commands that may be in flight: a target that hangs holds the source up for all of them, one after the
+    /// other, and that must stay below a quarter of the node time-out.
+    fn window(&self) -> usize {
+        let fit = usize::try_from(self.node_timeout.0 / 4 / 200).unwrap_or(WINDOW);
+        fit.clamp(1, WINDOW)
+    }
+
+    /// A batch that fills one command alone may take as long as all others together.
+    fn timeout_ms(&self, batch: &Batch) -> u64 {
+        let quarter = self.node_timeout.0 / 4;
+        if batch.is_large() { quarter } else { quarter / self.window() as u64 }
+    }
+
+    fn command(&self, batch: &Batch) -> Command {
+        let command = Command::new("MIGRATE")
+            .arg(self.target.ip.to_string())
+            .arg(self.target.port.to_string())
+            .arg("")
+            .arg("0")
+            .number(self.timeout_ms(batch));
+        let command = if must_replace(&batch.attempts, &self.source) { command.arg("REPLACE") } else { command };
+        let command = self.auth.append_to_migrate(command).arg("KEYS");
+        batch.keys.iter().cloned().fold(command, Command::bytes)
+    }
+}
+
+impl Shipper {
+    pub(super) async fn connect(pair: &Pair, node_timeout: Millis) -> Result<Self, RespError> {
+        let mut connection = pair.shared.connect(CONNECT_WITHIN).await?;
+        connection.set_deadline(ANSWER_WITHIN);
+        let auth = pair.shared.auth();
+        let route = Route { source: pair.source.clone(), target: pair.target.clone(), auth, node_timeout };
+        let (sender, receiver) = connection.into_window(WINDOW);
+        let pace = Pace::new(route.window());
+        Ok(Self { route, sender, receiver, pace, stuck: BTreeMap::new() })
+    }
+
+    /// Moves the batches. Large ones go alone, with nothing behind them in the queue. An error ends the whole move;
+    /// slots that alone cannot go on are in [`Self::stuck`] afterwards.
+    pub(super) async fn ship(&mut self, batches: Vec<Batch>, shown: &Shown) -> Result<(), String> {
+        let mut due = batches;
+        for _ in 0..TRIES {
+            let (large, small): (Vec<_>, Vec<_>) = due.drain(..).partition(Batch::is_large);
+            due.extend(self.round(small, false, shown).await?);
+            due.extend(self.round(large, true, shown).await?);
+            due.retain(|batch| !self.stuck.contains_key(&batch.slot));
+            if due.is_empty() {
+                return Ok(());
+            }
+            // The target is busy or did not answer in time: it gets a moment.
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
+        }
+        Err("the target does not take some keys; see its log, the move goes on later".into())
+    }
+
+    /// One pass over the batches; returns those that are to be tried again.
+    async fn round(&mut self, batches: Vec<Batch>, alone: bool, shown: &Shown) -> Result<Vec<Batch>, String> {
+        let mut again = Vec::new();
+        let mut failed = None;
+        let mut flying: VecDeque<(Batch, Instant)> = VecDeque::new();
+        let mut answered_at = Instant::now();
+        let mut batches = batches.into_iter();
+        loop {
+            let most = if alone { 1 } else { self.pace.in_flight() };
+            while failed.is_none() && flying.len() < most {
+                let Some(batch) = batches.next() else { break };
+                self.sender.send(&self.route.command(&batch)).await.map_err(|error| whole(&error))?;
+                flying.push_back((batch, Instant::now()));
+            }
+            let Some((batch, sent_at)) = flying.pop_front() else { break };
+            let reply = self.receiver.receive().await.map_err(|error| whole(&error))?;
+            let reply = reply.ok_or("the connection that carries the keys has ended")?;
+            let now = Instant::now();
+            if !batch.is_large() {
+                self.pace.answered(now - sent_at.max(answered_at));
+            }
+            answered_at = now;
+            failed = self.settle(batch, &reply, shown, &mut again).or(failed);
+        }
+        failed.map_or(Ok(again), Err)
+    }
+
+    /// What an answer means for its batch; returns why the whole move ends, if it does.
+    fn settle(&mut self, mut batch: Batch, reply: &Reply, shown: &Shown, again: &mut Vec<Batch>) -> Option<String> {
+        match after_migrate(reply.error_text()) {
+            AfterMigrate::Moved => shown.note(|job| {
+                let keys = batch.keys.len() as u64;
+                job.keys_done += keys;
+                job.bytes_done += batch.bytes;
+                job.keys_left = job.keys_left.map(|left| left.saturating_sub(keys));
+            }),
+            AfterMigrate::RetryWithReplace => {
+                batch.attempts.push(Attempt { source: self.route.source.clone(), timed_out: true });
+                again.push(batch);
+            }
+            AfterMigrate::Later { reason } => {
+                shown.note(|job| job.stalled = Some(reason));
+                again.push(batch);
+            }
+            AfterMigrate::StopKey { .. } if batch.keys.len() > 1 => again.extend(batch.one_by_one()),
+            AfterMigrate::StopKey { reason } => {
+                let key = batch.keys.first().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
+                self.stuck.insert(batch.slot, format!("key {key:?} of slot {}: {reason}", batch.slot));
+            }
+            AfterMigrate::Stop { reason } => return Some(reason),
+        }
+        None
+    }
+}
