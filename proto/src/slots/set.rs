@@ -1,33 +1,38 @@
 //! A set of slots: a bitmap with the set operations that planning needs. Written as ranges.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{SLOT_COUNT, Slot, SlotRange};
 
 const WORDS: usize = SLOT_COUNT as usize / 64;
+type Words = [u64; WORDS];
+static NO_SLOT: Words = [0; WORDS];
 
-/// A set of slots. 2 KiB on the heap; all operations are linear in 256 words.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A set of slots: 2 KiB on the heap, shared by its clones until one of them changes; none for a set that was always
+/// empty. All operations are linear in 256 words.
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<SlotRange>", into = "Vec<SlotRange>")]
-pub struct SlotSet(Box<[u64; WORDS]>);
+pub struct SlotSet(Option<Arc<Words>>);
 
 impl SlotSet {
     /// No slot.
     pub fn new() -> Self {
-        Self(Box::new([0; WORDS]))
+        Self(None)
     }
 
     /// Every slot of the cluster.
     pub fn full() -> Self {
-        Self(Box::new([u64::MAX; WORDS]))
+        Self(Some(Arc::new([u64::MAX; WORDS])))
     }
 
     /// Adds a slot; true if it was not in the set.
     pub fn insert(&mut self, slot: Slot) -> bool {
         let (word, bit) = place(slot);
-        let Some(word) = self.0.get_mut(word) else { return false };
+        let Some(word) = self.words_mut().get_mut(word) else { return false };
         let fresh = *word & bit == 0;
         *word |= bit;
         fresh
@@ -35,31 +40,36 @@ impl SlotSet {
 
     /// Takes a slot out; true if it was in the set.
     pub fn remove(&mut self, slot: Slot) -> bool {
+        let was = self.contains(slot);
         let (word, bit) = place(slot);
-        let Some(word) = self.0.get_mut(word) else { return false };
-        let was = *word & bit != 0;
-        *word &= !bit;
+        if let Some(word) = was.then(|| self.words_mut()).and_then(|words| words.get_mut(word)) {
+            *word &= !bit;
+        }
         was
     }
 
     /// Whether the slot is in the set.
     pub fn contains(&self, slot: Slot) -> bool {
         let (word, bit) = place(slot);
-        self.0.get(word).is_some_and(|word| word & bit != 0)
+        self.words().get(word).is_some_and(|word| word & bit != 0)
     }
 
     /// How many slots are in the set, 0 to 16384.
     pub fn len(&self) -> u16 {
-        self.0.iter().fold(0, |sum, word| sum.saturating_add(u16::try_from(word.count_ones()).unwrap_or(u16::MAX)))
+        let count = |word: &u64| u16::try_from(word.count_ones()).unwrap_or(u16::MAX);
+        self.words().iter().fold(0, |sum, word| sum.saturating_add(count(word)))
     }
 
     /// Whether no slot is in the set.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
+        self.words().iter().all(|word| *word == 0)
     }
 
     /// Slots in either.
     pub fn union(&self, other: &Self) -> Self {
+        if self.0.is_none() {
+            return other.clone();
+        }
         self.zip(other, |a, b| a | b)
     }
 
@@ -75,68 +85,69 @@ impl SlotSet {
 
     /// Whether every slot of `self` is in `other`.
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.difference(other).is_empty()
+        self.words().iter().zip(other.words()).all(|(a, b)| a & !b == 0)
     }
 
     /// Whether no slot is in both.
     pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.intersection(other).is_empty()
+        self.words().iter().zip(other.words()).all(|(a, b)| a & b == 0)
     }
 
     /// The slots, in order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
-        let words = (0u16..).zip(self.0.iter());
-        words.flat_map(|(index, word)| bits(*word).filter_map(move |bit| Slot::try_from(index * 64 + bit).ok()))
+        self.words().iter().zip((0..SLOT_COUNT).step_by(64)).flat_map(|(word, first)| {
+            let bits = if *word == 0 { 0 } else { 64u16 };
+            (0..bits).filter(move |bit| word >> bit & 1 == 1).map(move |bit| Slot(first + bit))
+        })
     }
 
     /// The lowest slot.
     pub fn first(&self) -> Option<Slot> {
-        self.iter().next()
+        self.find(0, true).map(Slot)
     }
 
     /// The set as the fewest ranges, in order.
     pub fn ranges(&self) -> Vec<SlotRange> {
-        let mut ranges: Vec<(u16, u16)> = Vec::new();
-        for (first, last) in (0u16..).zip(self.0.iter()).flat_map(|(index, word)| runs(index * 64, *word)) {
-            match ranges.last_mut().filter(|before| before.1 + 1 == first) {
-                Some(before) => before.1 = last,
-                None => ranges.push((first, last)),
+        let mut ranges = Vec::new();
+        let mut from = 0;
+        while let Some(start) = self.find(from, true) {
+            from = self.find(start, false).unwrap_or(SLOT_COUNT);
+            ranges.extend(SlotRange::new(Slot(start), Slot(from.saturating_sub(1))));
+        }
+        ranges
+    }
+
+    /// The first number at or after `from` whose slot is in the set, or is not.
+    fn find(&self, from: u16, is_in: bool) -> Option<u16> {
+        let words = self.words().iter().zip((0..SLOT_COUNT).step_by(64)).skip(usize::from(from / 64));
+        for (word, first) in words {
+            let wanted = if is_in { *word } else { !word };
+            let wanted = wanted & u64::MAX << from.saturating_sub(first);
+            if wanted != 0 {
+                return u16::try_from(wanted.trailing_zeros()).ok().map(|bit| first + bit);
             }
         }
-        let slot = |number| Slot::try_from(number).ok();
-        ranges.into_iter().filter_map(|(first, last)| SlotRange::new(slot(first)?, slot(last)?)).collect()
+        None
+    }
+
+    fn words(&self) -> &Words {
+        self.0.as_deref().unwrap_or(&NO_SLOT)
+    }
+
+    fn words_mut(&mut self) -> &mut Words {
+        Arc::make_mut(self.0.get_or_insert_with(|| Arc::new(NO_SLOT)))
     }
 
     fn zip(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
-        let mut out = self.clone();
-        for (mine, theirs) in out.0.iter_mut().zip(other.0.iter()) {
+        if self.0.is_none() {
+            return Self::new();
+        }
+        let mut out = *self.words();
+        for (mine, theirs) in out.iter_mut().zip(other.words()) {
             *mine = combine(*mine, *theirs);
         }
-        out
+        if out == NO_SLOT { Self::new() } else { Self(Some(Arc::new(out))) }
     }
-}
-
-/// The numbers of the bits that are set, in order: empty words cost one step, not 64.
-fn bits(mut word: u64) -> impl Iterator<Item = u16> {
-    std::iter::from_fn(move || {
-        let bit = u16::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
-        word &= word - 1;
-        Some(bit)
-    })
-}
-
-/// The runs of bits that are set, as first and last number, counted from `base`: one step each, not one a slot.
-fn runs(base: u16, mut word: u64) -> impl Iterator<Item = (u16, u16)> {
-    let mut at = base;
-    std::iter::from_fn(move || {
-        let gap = word.trailing_zeros();
-        word = word.checked_shr(gap)?;
-        let length = word.trailing_ones();
-        word = word.checked_shr(length).unwrap_or(0);
-        let first = at.checked_add(u16::try_from(gap).ok()?)?;
-        at = first.checked_add(u16::try_from(length).ok()?)?;
-        Some((first, at.checked_sub(1)?))
-    })
 }
 
 fn place(slot: Slot) -> (usize, u64) {
@@ -144,9 +155,18 @@ fn place(slot: Slot) -> (usize, u64) {
     (number / 64, 1 << (number % 64))
 }
 
-impl Default for SlotSet {
-    fn default() -> Self {
-        Self::new()
+impl PartialEq for SlotSet {
+    fn eq(&self, other: &Self) -> bool {
+        let shared = self.0.as_ref().zip(other.0.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
+        shared || self.words() == other.words()
+    }
+}
+
+impl Eq for SlotSet {}
+
+impl Hash for SlotSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
     }
 }
 
@@ -168,13 +188,22 @@ impl Extend<Slot> for SlotSet {
 
 impl From<SlotRange> for SlotSet {
     fn from(range: SlotRange) -> Self {
-        range.iter().collect()
+        vec![range].into()
     }
 }
 
 impl From<Vec<SlotRange>> for SlotSet {
     fn from(ranges: Vec<SlotRange>) -> Self {
-        ranges.into_iter().flat_map(SlotRange::iter).collect()
+        let mut set = Self::new();
+        for range in ranges {
+            let (start, end) = (range.start().number(), range.end().number());
+            let words = set.words_mut().iter_mut().zip((0..SLOT_COUNT).step_by(64));
+            for (word, first) in words.filter(|(_, first)| first + 63 >= start && *first <= end) {
+                let (low, high) = (start.saturating_sub(first), (end - first).min(63));
+                *word |= u64::MAX << low & u64::MAX >> (63 - high);
+            }
+        }
+        set
     }
 }
 
@@ -229,6 +258,17 @@ mod tests {
             }
             prop_assert_eq!(SlotSet::from(ranges.clone()), set.clone());
             prop_assert_eq!(ranges.iter().map(|r| r.count()).sum::<u16>(), set.len());
+        }
+
+        #[test]
+        fn slots_come_in_order_and_are_those_that_were_put_in(set in any_set()) {
+            let slots: Vec<Slot> = Slot::all().filter(|slot| set.contains(*slot)).collect();
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), slots.clone());
+            prop_assert_eq!(set.first(), slots.first().copied());
+            let mut emptied = set.clone();
+            prop_assert!(slots.iter().all(|slot| emptied.remove(*slot) && !emptied.remove(*slot)));
+            prop_assert_eq!(&emptied, &SlotSet::new());
+            prop_assert_eq!(usize::from(set.len()), slots.len(), "a clone that changes leaves the other alone");
         }
 
         #[test]
