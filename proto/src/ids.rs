@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text.
@@ -37,7 +38,7 @@ macro_rules! text_id {
             fn try_from(text: String) -> Result<Self, BadId> {
                 let check: fn(&str) -> Result<(), &'static str> = $check;
                 match check(&text) {
-                    Ok(()) => Ok(Self(text.into_boxed_str())),
+                    Ok(()) => Ok(Self(text.into())),
                     Err(why) => Err(BadId { what: $what, text, why }),
                 }
             }
@@ -45,7 +46,7 @@ macro_rules! text_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0.into_string()
+                id.as_str().to_owned()
             }
         }
 
