@@ -41,9 +41,11 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     let voters = Voters::look(s, received.at, &notice.dead);
     let reopen = reopened(s, &notice.dead);
     let promote = |how| Step::Promote { how, reopen: reopen.clone() };
+    let hindered = || behind(s, view, received).or_else(|| outnumbered(s, view, received, &reopen));
+    let take_over = || hindered().unwrap_or_else(|| promote(Promotion::Takeover));
     // Two primaries never give a majority for FORCE, and nobody else is there to vote: do not wait for it.
     if voters.count <= 2 && voters.count > 0 {
-        return behind(s, view, received).unwrap_or_else(|| promote(Promotion::Takeover));
+        return take_over();
     }
     let Some(forced_at) = s.inbox.forced_at.filter(|at| *at >= received.at) else { return promote(Promotion::Force) };
     if s.now.since(forced_at) < VOTE_WAIT {
@@ -53,7 +55,7 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
         return Step::Ask(voters.unasked);
     }
     if nobody_else_can_win(s, received, &voters) {
-        return behind(s, view, received).unwrap_or_else(|| promote(Promotion::Takeover));
+        return take_over();
     }
     if s.now.since(forced_at) >= FORCE_AGAIN {
         return promote(Promotion::Force);
@@ -82,6 +84,23 @@ fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<S
         }
     }
     (!unasked.is_empty()).then_some(Step::Ask(unasked))
+}
+
+/// TAKEOVER takes the epoch after the highest that its server knows. The dead one may have taken one in its last moment
+/// that nobody has heard of; at that epoch or below it, nobody would believe the promoted one (simulated). Each try of
+/// FORCE raises what the server knows by one.
+fn outnumbered(
+    s: &Situation<'_>,
+    view: &View,
+    received: &ReceivedNotice,
+    reopen: &[(redisnode_proto::Slot, NodeId)],
+) -> Option<Step> {
+    if view.current_epoch >= received.notice.epoch {
+        return None;
+    }
+    let tried = s.inbox.forced_at.is_some_and(|at| at >= received.at && s.now.since(at) < FORCE_AGAIN);
+    let force = || Step::Promote { how: Promotion::Force, reopen: reopen.to_vec() };
+    Some(if tried { pending("the dead one had an epoch that this server has not reached yet") } else { force() })
 }
 
 /// Whether an election by the servers cannot have begun, or cannot succeed.

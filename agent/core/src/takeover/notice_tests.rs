@@ -48,6 +48,19 @@ fn one_or_two_primaries_never_give_a_majority_so_no_time_is_lost_on_votes() {
 }
 
 #[test]
+fn a_takeover_must_rise_above_an_epoch_that_only_the_dead_one_knew() {
+    let mut told = told(2, 1, 0);
+    told.0.inbox.forced_at = None;
+    told.1.notice.epoch = ConfigEpoch(12);
+    told.0.view().current_epoch = ConfigEpoch(11);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force), "it raises what the server knows");
+    told.0.inbox.forced_at = Some(told.1.at);
+    assert!(is_pending(&answer(&told)));
+    told.0.view().current_epoch = ConfigEpoch(12);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
 fn among_three_primaries_the_others_vote_first_and_have_150_ms() {
     let mut told = told(3, 1, 149);
     assert!(is_pending(&answer(&told)));
