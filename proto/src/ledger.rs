@@ -93,6 +93,9 @@ pub struct Identity {
     /// It held keys.
     #[serde(default)]
     pub had_keys: bool,
+    /// The primary that it followed when it was promoted, until it follows that one again.
+    #[serde(default)]
+    pub promoted_from: Option<NodeId>,
 }
 
 /// The choice of the one decision maker of a takeover, written before the chosen one is told.

@@ -1,6 +1,6 @@
 //! Random histories of the simulator: whatever breaks, no acknowledged write is lost that the rules can keep, and the
 //! cluster becomes what was asked for. `REDISNODE_SIM_SEED=n` replays one history, `REDISNODE_SIM_SEEDS=n` runs so many.
-//! `REDISNODE_SIM_TRACE=n` puts every decision of node n into the event log.
+//! `REDISNODE_SIM_TRACE=n` puts every decision of node n into the event log, of which `REDISNODE_SIM_LOG=n` lines are kept.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

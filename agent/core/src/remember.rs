@@ -2,7 +2,7 @@
 
 use redisnode_proto::ledger::{Identity, Ledger};
 use redisnode_proto::report::Running;
-use redisnode_proto::topology::Role;
+use redisnode_proto::topology::{Role, ViewNode};
 use redisnode_proto::{NodeId, judge};
 
 /// The ledger after looking at the running server; equal to `ledger` when there is nothing new.
@@ -25,6 +25,7 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
             primary: me.primary.clone(),
             in_sync,
             had_keys: running.keys > 0,
+            promoted_from: promoted_from(ledger, replication.role, me),
         });
         settle_promise(&mut next, running);
     }
@@ -49,6 +50,15 @@ fn stayed(ledger: &Ledger, before: &Identity, now: Option<&NodeId>) -> bool {
     };
     let former = shard(before.primary.as_ref());
     former.is_some() && former == shard(now)
+}
+
+/// Whom the server followed when it was promoted. A life of the agent that missed it has the ledger's word.
+fn promoted_from(ledger: &Ledger, role: Role, me: &ViewNode) -> Option<NodeId> {
+    let before = ledger.identity.as_ref().filter(|before| before.id == me.id)?;
+    if role == Role::Primary && before.role == Role::Replica {
+        return before.primary.clone();
+    }
+    before.promoted_from.clone().filter(|from| me.primary.as_ref() != Some(from))
 }
 
 /// A promise ends when it is known who owns the slots: the server follows that one; or it serves them itself, after it

@@ -16,7 +16,9 @@ pub(crate) fn adopt(facts: &Facts, base: &Layout, wanted: &Wanted) -> Vec<Shard>
         seat_stray(facts, &mut shards, &name);
     }
     for shard in &mut shards {
-        shard.owned = shard.nodes().fold(SlotSet::new(), |all, name| all.union(&facts.owned(name)));
+        // Slots of a life that is over are still the shard's: one of its replicas may hold the only copy.
+        let owned = |name| facts.owned(name).union(&facts.left_behind(name));
+        shard.owned = shard.nodes().fold(SlotSet::new(), |all, name| all.union(&owned(name)));
     }
     hold(&mut shards);
     shards

@@ -66,6 +66,11 @@ impl<'a> Facts<'a> {
         self.node(name).and_then(|node| node.id.as_ref()).map(|id| self.owners.slots_of(id)).unwrap_or_default()
     }
 
+    /// The slots that an id owns which `name` had before.
+    pub(crate) fn left_behind(&self, name: &NodeName) -> SlotSet {
+        self.node(name).and_then(Node::former_id).map(|id| self.owners.slots_of(id)).unwrap_or_default()
+    }
+
     /// Whether an id that `node` had before owns slots still.
     pub(crate) fn left_slots(&self, node: &Node) -> bool {
         node.former_id().is_some_and(|id| self.owners.by_node.contains_key(id))

@@ -153,6 +153,11 @@ impl World {
         let layout_confirmed = agent.layout_confirmed_at.is_some_and(|at| at >= started_at);
         let verdict =
             self.judge(node, |s| gate(&GateSituation { node: s, started_at: Millis(started_at), layout_confirmed }));
+        if self.traced == Some(node) {
+            let name = self.name(node).clone();
+            let mine = self.nodes[node].server.as_ref().map(|s| s.me().slots.to_string());
+            self.say(|| format!("{name}: gate {verdict:?} for {mine:?}"));
+        }
         match verdict {
             Some(Gate::Open) => {
                 if let Some(agent) = &mut self.nodes[node].agent {

@@ -169,9 +169,9 @@ impl Server {
         if from.role == Role::Primary {
             peer.epoch = peer.epoch.max(from.epoch);
             self.take_claims(ctx, from.id, from.epoch, &from.slots);
-            self.correct(ctx, from);
             self.settle_collision(ctx, from);
         }
+        self.correct(ctx, from);
         let from_primary = self.primary() == Some(from.id);
         if let (Some(offset), Some(manual), true) = (from.paused_at, &mut self.manual, from_primary) {
             manual.target_offset = Some(offset);
@@ -180,12 +180,15 @@ impl Server {
         self.repair_chain(ctx);
     }
 
-    /// Takes the slots that `owner` claims under a greater epoch than their owners of now.
+    /// Takes the slots that `owner` claims under a greater epoch than their owners of now, or that their owners do not
+    /// claim any more (measured on 7.0).
     pub(crate) fn take_claims(&mut self, ctx: &mut Ctx<'_>, owner: Id, epoch: u64, slots: &Rc<SlotSet>) {
         if owner == self.id || Rc::ptr_eq(&self.table[&owner].slots, slots) {
             return;
         }
-        let mut fresh = slots.difference(&self.table[&owner].slots);
+        let bound = Rc::clone(&self.table[&owner].slots);
+        self.unclaimed = self.unclaimed.difference(&bound.intersection(slots)).union(&bound.difference(slots));
+        let mut fresh = slots.difference(&bound);
         if self.flavor.importing_ignores_claims {
             for (slot, _) in
                 self.open.iter().filter(|(_, (d, _))| *d == redisnode_proto::topology::Direction::Importing)
@@ -198,7 +201,7 @@ impl Server {
         }
         for (id, peer) in &self.table {
             if *id != owner && peer.epoch >= epoch {
-                fresh = fresh.difference(&peer.slots);
+                fresh = fresh.difference(&peer.slots.difference(&self.unclaimed));
             }
         }
         let current = self.primary().unwrap_or(self.id);
@@ -238,14 +241,16 @@ impl Server {
         }
     }
 
-    /// Shows a sender whose claims are outdated who owns its slots.
+    /// Shows a sender whose claims are outdated who owns its slots; a replica, what its own primary has by now.
     fn correct(&self, ctx: &mut Ctx<'_>, from: &Header) {
-        if Rc::ptr_eq(&self.table[&from.id].slots, &from.slots) || *self.table[&from.id].slots == *from.slots {
+        let speaks_for = from.primary.filter(|_| from.role == Role::Replica).unwrap_or(from.id);
+        let Some(known) = self.table.get(&speaks_for).map(|peer| &peer.slots) else { return };
+        if Rc::ptr_eq(known, &from.slots) || **known == *from.slots {
             return;
         }
+        let claimed = from.slots.difference(&self.unclaimed);
         for (id, peer) in &self.table {
-            let outdated = *id != from.id && peer.epoch > from.epoch && !peer.slots.is_disjoint(&from.slots);
-            if outdated {
+            if *id != from.id && peer.epoch > from.epoch && !peer.slots.is_disjoint(&claimed) {
                 let update = Kind::Update { id: *id, epoch: peer.epoch, slots: Rc::clone(&peer.slots) };
                 self.tell(ctx, from.addr, update);
             }

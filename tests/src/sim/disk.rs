@@ -94,6 +94,7 @@ pub(crate) fn start(disk: &Disk, birth: &Birth, rng: &mut StdRng, notes: &mut Ve
         current_epoch: conf.current_epoch,
         last_vote: conf.last_vote,
         open: conf.open,
+        unclaimed: SlotSet::new(),
         state_ok: false,
         minority_at: None,
         election: Election::default(),

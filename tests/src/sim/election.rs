@@ -139,7 +139,8 @@ impl Server {
         let Some(primary) = from.primary.filter(|_| from.role == Role::Replica) else { return };
         let Some(dead) = self.table.get(&primary).map(|p| p.health == Health::Failed) else { return };
         let fresh = epoch >= self.current_epoch && self.last_vote < epoch;
-        let newer_owner = self.table.values().any(|p| p.epoch > from.epoch && !p.slots.is_disjoint(&from.slots));
+        let claimed = from.slots.difference(&self.unclaimed);
+        let newer_owner = self.table.values().any(|p| p.epoch > from.epoch && !p.slots.is_disjoint(&claimed));
         let recent = self.table[&primary].voted_at.is_some_and(|at| now < at + 2 * timeout) && self.flavor.vote_rule;
         if !self.me().is_voter() || !fresh || !(dead || even_if_alive) || newer_owner || recent {
             return;

@@ -140,16 +140,18 @@ impl World {
             let closing = Closing {
                 empty_at_source: slots.iter().all(|slot| keys_in(&source.data, slot).next().is_none()),
                 owned_by_target: slots.is_subset(&other.me().slots),
+                target_outranks: other.me().epoch > source.me().epoch,
                 released_by_source: slots.is_disjoint(&source.me().slots),
             };
-            // Of equal or lower epochs the source's claim would win if it died before it let go.
-            if !closing.owned_by_target && other.me().epoch <= source.me().epoch {
-                self.with_server(target, |s, _| s.bump_epoch());
-                return;
-            }
             let done = match super::mutation::close(self.mutation, closing) {
                 CloseStep::AssignAtTarget => self.with_server(target, |s, ctx| s.set_owner(ctx, slots, target_id)),
                 CloseStep::AssignAtSource => self.with_server(node, |s, ctx| s.set_owner(ctx, slots, target_id)),
+                CloseStep::RaiseTarget => {
+                    let (name, other) = (self.name(node).clone(), self.name(target).clone());
+                    self.say(|| format!("{name}: raises {other} for {slots}"));
+                    self.with_server(target, |s, _| s.bump_epoch());
+                    return;
+                }
                 CloseStep::MoveKeys | CloseStep::Done => return,
             };
             if done != Some(Ok(())) || (self.rough && self.interrupted(node, target)) {

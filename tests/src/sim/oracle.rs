@@ -12,7 +12,7 @@ use super::ids::Id;
 use super::server::Link;
 use super::world::World;
 
-/// Lines of the event log that are kept.
+/// Lines of the event log that are kept, unless `REDISNODE_SIM_LOG` says otherwise.
 const LOG: usize = 600;
 /// A line that is among so many last ones is not said again: agents ask again and again.
 const REPEATS: usize = 8;
@@ -58,6 +58,8 @@ struct Acknowledged {
 pub(crate) struct Oracle {
     pub(crate) broken: Option<Broken>,
     pub(crate) lines: VecDeque<(Time, String)>,
+    /// How many lines are kept, if not [`LOG`].
+    keeps: Option<usize>,
     writes: u32,
     acknowledged: Vec<Acknowledged>,
     /// Writes whose loss is documented.
@@ -69,12 +71,16 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
+    pub(crate) fn keeping(keeps: Option<usize>) -> Self {
+        Self { keeps, ..Self::default() }
+    }
+
     pub(crate) fn log(&mut self, now: Time, text: impl FnOnce() -> String) {
         let text = text();
         if self.lines.iter().rev().take(REPEATS).any(|(_, line)| *line == text) {
             return;
         }
-        if self.lines.len() == LOG {
+        if self.lines.len() >= self.keeps.unwrap_or(LOG) {
             self.lines.pop_front();
         }
         self.lines.push_back((now, text));

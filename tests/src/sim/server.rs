@@ -124,6 +124,8 @@ pub(crate) struct Server {
     pub(crate) current_epoch: u64,
     pub(crate) last_vote: u64,
     pub(crate) open: BTreeMap<Slot, (Direction, Id)>,
+    /// Slots whose owner in the table does not claim them any more: whoever claims one gets it, whatever the epochs.
+    pub(crate) unclaimed: SlotSet,
     pub(crate) state_ok: bool,
     pub(crate) minority_at: Option<Time>,
     pub(crate) election: Election,
@@ -208,6 +210,7 @@ impl Server {
 
     /// Gives `slots` to `owner` in the own table, or to nobody.
     pub(crate) fn assign(&mut self, slots: &SlotSet, owner: Option<Id>) {
+        self.unclaimed = self.unclaimed.difference(slots);
         for (id, peer) in &mut self.table {
             if Some(*id) == owner {
                 peer.slots = Rc::new(peer.slots.union(slots));

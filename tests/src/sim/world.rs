@@ -107,7 +107,7 @@ impl World {
             keeping,
             node_timeout,
             keys: Vec::new(),
-            oracle: Oracle::default(),
+            oracle: Oracle::keeping(number("REDISNODE_SIM_LOG").and_then(|n| usize::try_from(n).ok())),
             coordinators: Coordinators::default(),
             mutation: None,
             cluster: "sim".parse().unwrap(),

@@ -30,6 +30,7 @@ pub(super) fn follow(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     }
     // Keys that have arrived for an open slot are nowhere else: the move is finished or closed first.
     if me.role == Role::Primary && !view.open.is_empty() {
+        superseded(s, view, out);
         return;
     }
     let Some(target) = view.node(&id).filter(|node| !node.handshake) else { return };
@@ -67,11 +68,30 @@ fn calls_itself_primary(s: &Situation<'_>, name: &NodeName, id: &NodeId) -> bool
     running.is_some_and(|running| running.view.me == *id && running.replication.role == Role::Primary)
 }
 
+/// Keys of open slots that a deposed target still has. Who was promoted from it has their copy, and what was written
+/// there since: the move goes on with that one.
+fn superseded(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
+    if s.running().is_none_or(|running| running.keys == 0) {
+        return;
+    }
+    let members = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
+    let others: Vec<NodeName> = members.unwrap_or_default().into_iter().filter(|name| *name != s.me.name).collect();
+    let heir = |name: &&NodeName| {
+        s.fresh(name).is_some_and(|report| super::send::was_promoted_from(&report.ledger.identity, &view.me))
+    };
+    if let Some(heir) = others.iter().find(heir) {
+        let reason = format!("{heir} was promoted in this server's place and has its keys; they are moved aside here");
+        out.push(Duty::SetAside { reason });
+    } else {
+        ask(out, others.into_iter().filter(|name| s.fresh(name).is_none()));
+    }
+}
+
 /// Keys without slots. If every slot has an owner elsewhere they are of no use, but they are kept aside all the same.
 fn strays(view: &View, out: &mut Vec<Duty>) {
     if view.covered().len() == redisnode_proto::slots::SLOT_COUNT {
         let reason =
-            "this server holds keys of slots that others own; they are moved aside before it becomes a replica";
+            "this server holds keys of slots that others own; they are moved aside";
         out.push(Duty::SetAside { reason: reason.to_owned() });
     }
 }
@@ -133,6 +153,9 @@ pub(super) fn leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     // Marks that a replica shows are its primary's, or left-overs of it.
     let open = (me.role == Role::Primary && !view.open.is_empty()) || !s.jobs.is_empty();
     let has_keys = me.role == Role::Primary && s.running().is_some_and(|r| r.keys > 0);
+    if me.slots.is_empty() && has_keys {
+        if open { superseded(s, view, out) } else { strays(view, out) }
+    }
     if me.slots.is_empty() && !open && !has_keys && safe_to_leave(s, view, out) {
         out.push(Duty::Retire);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use redisnode_proto::layout::Layout;
+use redisnode_proto::ledger::Identity;
 use redisnode_proto::topology::{Direction, Health, Role, View};
 use redisnode_proto::{NodeId, NodeName, Slot, SlotSet};
 
@@ -13,6 +14,10 @@ use crate::situation::Situation;
 pub fn sends(s: &Situation<'_>) -> Vec<SendTo> {
     let (Some(layout), Some(view)) = (s.layout(), s.view()) else { return Vec::new() };
     let Some(me) = view.myself().filter(|me| me.role == Role::Primary) else { return Vec::new() };
+    // Its table may be older than its last life: what it still calls its own, and calls empty, may be its heir's.
+    if s.running().is_some_and(|running| running.writes_paused) {
+        return Vec::new();
+    }
     // Equal epochs are settled by the servers first; a bump in the middle of a move could win slots back (simulated).
     let settled = super::follow::has_own_epoch(view, me);
     let mut targets = if settled { wanted(s, layout, &me.slots) } else { Targets::new() };
@@ -52,11 +57,24 @@ fn open(s: &Situation<'_>, view: &View, mine: &SlotSet) -> Vec<(Slot, NodeName)>
 }
 
 /// The target while it lives as a primary, else who is the primary of its shard now: that one has the copy of its keys.
+/// A target that owns nothing while another one of its shard does was deposed, whatever it calls itself; if that one is
+/// this server, only when it was promoted from the target: else the target has the only copy of what arrived.
 fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> {
     let name = s.name_of(target)?;
-    let stands = view.node(target).is_some_and(|node| node.role == Role::Primary && node.health != Health::Failed);
-    let heir = if stands { name } else { s.primary_of(s.layout()?.shard_of(&name)?).clone() };
+    let node = view.node(target).filter(|node| node.role == Role::Primary && node.health != Health::Failed);
+    let shard = s.layout()?.shard_of(&name);
+    let primary = shard.map(|shard| s.primary_of(shard)).filter(|primary| **primary != name);
+    let owns = |primary: &NodeName| {
+        s.id_of(primary).and_then(|id| view.node(&id)).is_some_and(|node| !node.slots.is_empty())
+    };
+    let heir = |primary: &NodeName| *primary != s.me.name || was_promoted_from(&s.ledger.identity, target);
+    let deposed = node.is_some_and(|node| node.slots.is_empty()) && primary.is_some_and(|p| owns(p) && heir(p));
+    let heir = if node.is_some() && !deposed { name } else { primary?.clone() };
     Some(heir).filter(|heir| *heir != s.me.name)
+}
+
+pub(super) fn was_promoted_from(identity: &Option<Identity>, id: &NodeId) -> bool {
+    identity.as_ref().is_some_and(|identity| identity.promoted_from.as_ref() == Some(id))
 }
 
 fn to(s: &Situation<'_>, view: &View, target: NodeName, slots: SlotSet, open: SlotSet) -> Option<SendTo> {

@@ -100,7 +100,7 @@ fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity)
     let what = if had_keys { "the data" } else { "the data, if there was any," };
     let stored = s.ledger.layout.as_ref().is_some_and(|layout| layout.settings.storage);
     let why = if stored { "" } else { " (the spec has no `storage`, so nothing is kept on disk)" };
-    let slots = &identity.slots;
+    let slots = identity.slots.difference(&facts.taken());
     let lost = format!("{what} of slots {slots} is lost: this primary came back empty{why}, and no replica had a copy");
     let lost = Some(lost);
     verdict(Row::DataGoneEverywhere, StartAct::Start { gated: true, aside: false, lost })

@@ -110,9 +110,22 @@ impl<'a> Facts<'a> {
     /// Whether all slots of the identity are owned by others at a higher epoch: by the own word of servers that run,
     /// by the node tables of others, or by the folders of servers that are down.
     pub(super) fn owned_elsewhere(&self) -> bool {
-        let mine = &self.identity.slots;
-        let gone = self.heard().fold(SlotSet::new(), |gone, report| gone.union(&self.taken_by(report)));
-        mine.is_subset(&gone)
+        self.identity.slots.is_subset(&self.taken())
+    }
+
+    /// Whether `name` has become the primary of some of the slots, by its own server's word.
+    pub(super) fn took_over(&self, name: &NodeName) -> bool {
+        let report = self.s.peers.get(name).and_then(|peer| peer.heard_since(self.s.since));
+        let own = report.and_then(|report| report.server.running()).and_then(|running| running.view.myself());
+        own.is_some_and(|own| {
+            let newer = own.role == Role::Primary && own.epoch > self.identity.epoch;
+            newer && !own.slots.is_disjoint(&self.identity.slots)
+        })
+    }
+
+    /// Slots of the identity that others own at a higher epoch, see [`Self::owned_elsewhere`].
+    pub(super) fn taken(&self) -> SlotSet {
+        self.heard().fold(SlotSet::new(), |gone, report| gone.union(&self.taken_by(report)))
     }
 
     fn taken_by(&self, report: &Report) -> SlotSet {

@@ -4,10 +4,10 @@
 //! majority of the primaries is seen, it cannot acknowledge what it would drop later.
 
 use redisnode_proto::report::Report;
-use redisnode_proto::topology::{Role, View};
+use redisnode_proto::topology::{Direction, OpenSlot, Role, View};
 use redisnode_proto::{LayoutShard, Millis, NodeName, SlotSet, judge};
 
-use crate::situation::Situation;
+use crate::situation::{Answer, Situation};
 
 /// What the gate may know besides the situation.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,9 @@ fn alone(g: &GateSituation<'_>, view: &View, mine: &SlotSet) -> Gate {
 
 /// With several, a majority of the primaries must show this one as the owner of its slots.
 fn among(g: &GateSituation<'_>, view: &View, mine: &SlotSet, others: &[&LayoutShard]) -> Gate {
+    if let Some(held) = superseded(g, view, mine) {
+        return held;
+    }
     let agreeing = others.iter().filter(|shard| shard.nodes().any(|name| is_voter_that_agrees(g, name, view, mine)));
     let needed = judge::majority(others.len() + 1);
     if agreeing.count() + 1 >= needed {
@@ -81,6 +84,32 @@ fn among(g: &GateSituation<'_>, view: &View, mine: &SlotSet, others: &[&LayoutSh
         &format!("waiting until {needed} of {} primaries show this one as the owner of its slots", others.len() + 1),
         ask,
     )
+}
+
+/// A server that has slots open for arrival keeps their source as their owner, whoever has been promoted for it since
+/// (Redis), and shows that to others. So a source that died in the middle of a move asks its mates too.
+fn superseded(g: &GateSituation<'_>, view: &View, mine: &SlotSet) -> Option<Gate> {
+    let leaves = |open: &OpenSlot| open.direction == Direction::Migrating && mine.contains(open.slot);
+    if !view.open.iter().any(leaves) {
+        return None;
+    }
+    let mates = g.node.mates();
+    let tried = |name: &&&NodeName| match g.node.peers.get(**name).map(|peer| &peer.answer) {
+        Some(Answer::Heard { at, .. }) => *at >= g.started_at,
+        Some(Answer::Silent { .. }) => true,
+        Some(Answer::NeverAsked) | None => false,
+    };
+    let untried: Vec<NodeName> = mates.iter().filter(|name| !tried(name)).map(|name| (*name).clone()).collect();
+    if !untried.is_empty() {
+        return Some(held("waiting until the replicas' agents say whether one of them was promoted meanwhile", untried));
+    }
+    let newer = |name: &&&NodeName| {
+        let report = g.node.peers.get(**name).and_then(|peer| peer.heard_since(g.started_at));
+        let own = report.and_then(|report| report.server.running()).and_then(|running| running.view.myself());
+        own.is_some_and(|own| own.role == Role::Primary && !own.slots.is_disjoint(mine))
+    };
+    let heir = mates.iter().find(newer)?;
+    Some(held(&format!("{heir} was promoted meanwhile and has these slots"), vec![(*heir).clone()]))
 }
 
 fn is_voter_that_agrees(g: &GateSituation<'_>, name: &NodeName, view: &View, mine: &SlotSet) -> bool {

@@ -17,8 +17,8 @@ pub(super) struct Pick {
 }
 
 /// What an open promise demands: the chosen mate is asked again until it says how it ended. It is released only by
-/// the mate's refusal, by its agent's word that its server is down (and no owner, see `owned_elsewhere`), or by a
-/// Layout without it.
+/// the mate's refusal, by its agent's word that its server is down (and no owner, see `owned_elsewhere`), by a Layout
+/// without it, or by a takeover that left slots here: the mate's table was behind, and it has no copy of these.
 pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity) -> Option<StartVerdict> {
     let promise = s.ledger.promise.as_ref().filter(|promise| promise.dead == identity.id)?;
     if s.refused.contains(&promise.chosen) {
@@ -26,7 +26,7 @@ pub(super) fn promised(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &Dis
     }
     // A Layout that has the chosen one in another shard does not release: it may have won before it moved.
     let gone = s.ledger.layout.as_ref().is_some_and(|layout| layout.member(&promise.chosen).is_none());
-    if gone || facts.is_down(&promise.chosen) {
+    if gone || facts.is_down(&promise.chosen) || facts.took_over(&promise.chosen) {
         return None;
     }
     let chosen = Pick { name: promise.chosen.clone(), id: promise.chosen_id.clone(), synced: true };

@@ -47,7 +47,11 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     if voters.count <= 2 && voters.count > 0 {
         return take_over();
     }
-    let Some(forced_at) = s.inbox.forced_at.filter(|at| *at >= received.at) else { return promote(Promotion::Force) };
+    let Some(forced_at) = s.inbox.forced_at.filter(|at| *at >= received.at) else {
+        // The others vote by their own tables, which may be behind as well.
+        let table = if is_moving(s, view, &notice.dead) { behind(s, view, received) } else { None };
+        return table.unwrap_or_else(|| promote(Promotion::Force));
+    };
     if s.now.since(forced_at) < VOTE_WAIT {
         return pending("the other primaries are voting");
     }
@@ -63,19 +67,34 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     pending("not enough primaries vote, and not enough are known to be dead")
 }
 
-/// TAKEOVER claims all that the own table gives to the dead one. If somebody calls a slot of it his own, it has moved a
-/// moment ago, and claiming it would have its keys deleted there (simulated); a vote would be refused for that. The
-/// table follows within a ping.
+/// Whether slots of the dead one were on their way elsewhere.
+fn is_moving(s: &Situation<'_>, view: &View, dead: &NodeId) -> bool {
+    let owned = view.node(dead).map(|dead| dead.slots.clone()).unwrap_or_default();
+    let open = s.ledger.open_slots.as_ref().is_some_and(|open| open.source == *dead) || !view.open.is_empty();
+    open || s.my_shard().is_some_and(|shard| !owned.is_subset(&shard.slots))
+}
+
+/// A promoted replica claims all that the own table gives to the dead one. If somebody calls a slot of it his own, or
+/// another server's table shows a newer owner of it, it has moved a moment ago, and claiming it would have its keys
+/// deleted there (simulated). The table follows within a ping.
 fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<Step> {
-    let claimed = view.node(&received.notice.dead).map(|dead| dead.slots.clone()).unwrap_or_default();
+    let dead = view.node(&received.notice.dead);
+    let claimed = dead.map(|dead| dead.slots.clone()).unwrap_or_default();
+    let dead_epoch = dead.map(|dead| dead.epoch).unwrap_or_default();
     let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
     let others = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name && *name != received.notice.by);
     let mut unasked = Vec::new();
     for name in others {
         match s.peers.get(&name).map(|peer| &peer.answer) {
             Some(Answer::Heard { report, at }) if *at >= received.at => {
-                let own = report.server.running().and_then(|running| running.view.myself());
-                if own.is_some_and(|own| own.role == Role::Primary && !own.slots.is_disjoint(&claimed)) {
+                let lines = report.server.running().into_iter().flat_map(|running| &running.view.nodes);
+                let mine = s.view().map(|view| &view.me);
+                let other = |line: &&ViewNode| line.id != received.notice.dead && Some(&line.id) != mine;
+                let newer = |line: &&ViewNode| {
+                    line.epoch > dead_epoch || report.server.running().is_some_and(|r| r.view.me == line.id)
+                };
+                let mut owners = lines.filter(|line| line.role == Role::Primary).filter(other).filter(newer);
+                if owners.any(|line| !line.slots.is_disjoint(&claimed)) {
                     return Some(pending("this server's table is behind: some of the slots have just moved"));
                 }
             }

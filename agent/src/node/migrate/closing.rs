@@ -9,7 +9,7 @@ use redisnode_proto::{Slot, SlotSet};
 use super::super::look::LookError;
 use super::super::shared::whole;
 use super::pair::{Pair, count};
-use crate::resp::{Command, Lanes};
+use crate::resp::{Command, Lanes, RespError};
 
 /// Valkey answers SETSLOT with NOREPLICAS if a replica lags; the same command again is the remedy.
 const TRIES: usize = 3;
@@ -33,13 +33,17 @@ impl Closer {
     /// Closes these slots. Returns how many have a new owner; an error if one still holds keys here.
     pub(super) async fn close(&mut self, slots: &[Slot]) -> Result<u32, String> {
         let counts = count(&mut self.own, slots).await.map_err(|error| whole(&error))?;
-        self.wait_until_outranked().await?;
         let mut state: Vec<(Slot, Closing)> = counts.into_iter().map(|(slot, keys)| (slot, fresh(keys))).collect();
         let kept = due(&state, CloseStep::MoveKeys).len();
+        self.raise_target().await?;
+        for (_, closing) in &mut state {
+            closing.target_outranks = true;
+        }
         let taken = self.assign(&due(&state, CloseStep::AssignAtTarget), CloseStep::AssignAtTarget).await?;
         for (slot, closing) in &mut state {
             closing.owned_by_target = taken.contains(*slot);
         }
+        self.raise_target().await?;
         let released = self.assign(&due(&state, CloseStep::AssignAtSource), CloseStep::AssignAtSource).await?;
         for (slot, closing) in &mut state {
             closing.released_by_source = released.contains(*slot);
@@ -52,16 +56,20 @@ impl Closer {
         Ok(u32::try_from(closed.len()).unwrap_or(u32::MAX))
     }
 
-    /// The target takes a slot under the highest epoch that it knows, plus one. If it does not know the source's own, a
-    /// promoted replica of the source could win the slot back (simulated): then it is waited for.
-    async fn wait_until_outranked(&mut self) -> Result<(), String> {
+    /// The target's epoch is raised above the source's before each half: under a lower one, a promoted replica of the
+    /// source, or a claim of the source that is still on its way, could win the slot back (simulated). A target that does
+    /// not know the source's epoch yet is waited for.
+    async fn raise_target(&mut self) -> Result<(), String> {
         for _ in 0..EPOCH_TRIES {
             let (here, there) = tokio::join!(cluster_info(&mut self.own), cluster_info(&mut self.remote));
             let (here, there) = (here.map_err(|error| whole(&error))?, there.map_err(|error| whole(&error))?);
-            if there.current_epoch >= here.my_epoch {
+            if there.my_epoch > here.my_epoch {
                 return Ok(());
             }
-            tokio::time::sleep(EPOCH_PAUSE).await;
+            let knows = there.current_epoch >= here.my_epoch;
+            if !(knows && bump(&mut self.remote).await.map_err(|error| whole(&error))?) {
+                tokio::time::sleep(EPOCH_PAUSE).await;
+            }
         }
         Err("the target has not heard of the source's epoch yet; the slots stay open and are tried again".to_owned())
     }
@@ -92,11 +100,17 @@ impl Closer {
 }
 
 fn fresh(keys: u64) -> Closing {
-    Closing { empty_at_source: keys == 0, owned_by_target: false, released_by_source: false }
+    Closing { empty_at_source: keys == 0, owned_by_target: false, target_outranks: false, released_by_source: false }
 }
 
 fn due(state: &[(Slot, Closing)], step: CloseStep) -> Vec<Slot> {
     state.iter().filter(|(_, closing)| next_step(*closing) == step).map(|(slot, _)| *slot).collect()
+}
+
+/// Whether the server took an epoch of its own; it does not if it has the highest one that it knows.
+async fn bump(lanes: &mut Lanes) -> Result<bool, RespError> {
+    let reply = lanes.demand(&Command::new("CLUSTER").arg("BUMPEPOCH")).await?.text("CLUSTER BUMPEPOCH")?;
+    Ok(reply.starts_with("BUMPED"))
 }
 
 async fn cluster_info(lanes: &mut Lanes) -> Result<ClusterInfo, LookError> {
