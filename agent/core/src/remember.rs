@@ -179,6 +179,21 @@ mod tests {
         assert!(remember(&ledger, &server).data_lost.is_none());
     }
 
+    #[test]
+    fn whom_a_server_was_promoted_from_is_known_until_it_follows_that_one_again() {
+        let from = |ledger: &Ledger| ledger.identity.as_ref().unwrap().promoted_from.clone();
+        let (ledger, mut server) = look(2);
+        fail_over(&mut server.view, 0, 2);
+        server.replication.role = Role::Primary;
+        let promoted = remember(&ledger, &server);
+        assert_eq!(from(&promoted), Some(id(0)));
+        assert_eq!(from(&remember(&promoted, &server)), Some(id(0)));
+        let (mut later, again) = (promoted.clone(), running(view(2, ledger.layout.as_ref().unwrap())));
+        later.identity.as_mut().unwrap().id = id(9);
+        assert_eq!(from(&remember(&later, &server)), None, "another server was");
+        assert_eq!(from(&remember(&promoted, &again)), None);
+    }
+
     fn promised(node: usize, dead: redisnode_proto::NodeId) -> (Ledger, Running) {
         let (mut ledger, server) = look(node);
         ledger.promise = Some(Promise { dead, epoch: ConfigEpoch(1), chosen: name(2), chosen_id: id(2) });

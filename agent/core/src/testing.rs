@@ -163,7 +163,14 @@ pub(crate) fn ledger(me: usize, layout: &Layout) -> Ledger {
     let mut ledger = Ledger::new(layout.cluster.clone(), member(me));
     let line = view(me, layout).myself().unwrap().clone();
     let in_sync = line.role == Role::Replica;
-    ledger.identity = Some(Identity { id: id(me), role: line.role, primary: line.primary, in_sync, had_keys: true, promoted_from: None });
+    ledger.identity = Some(Identity {
+        id: id(me),
+        role: line.role,
+        primary: line.primary,
+        in_sync,
+        had_keys: true,
+        promoted_from: None,
+    });
     ledger.founded = true;
     ledger.layout = Some(layout.clone());
     ledger

@@ -206,7 +206,9 @@ impl World {
                 format!("{}={}[{}]+{}", s.name, s.primary, s.slots, replicas.join(","))
             })
             .collect();
-        self.say(|| format!("coordinator {life}: publishes {generation}: {}", shards.join(" ")));
+        let forget: Vec<&str> = layout.forget.iter().map(redisnode_proto::NodeId::short).collect();
+        let (shards, forget) = (shards.join(" "), forget.join(","));
+        self.say(|| format!("coordinator {life}: publishes {generation}: {shards} forget {forget}"));
         let layout = Rc::new(layout);
         if let Some(known) = self.life(life) {
             known.published = Some(Rc::clone(&layout));

@@ -90,8 +90,7 @@ fn superseded(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
 /// Keys without slots. If every slot has an owner elsewhere they are of no use, but they are kept aside all the same.
 fn strays(view: &View, out: &mut Vec<Duty>) {
     if view.covered().len() == redisnode_proto::slots::SLOT_COUNT {
-        let reason =
-            "this server holds keys of slots that others own; they are moved aside";
+        let reason = "this server holds keys of slots that others own; they are moved aside";
         out.push(Duty::SetAside { reason: reason.to_owned() });
     }
 }

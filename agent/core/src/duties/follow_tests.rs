@@ -197,3 +197,27 @@ fn a_leaving_member_stays_while_it_has_anything_that_is_needed() {
     assert!(stays(empty_primary(), |s| s.running().keys = 1), "keys");
     assert!(stays(empty_primary(), |s| s.view().open = vec![mark(5, Direction::Importing, 0)]), "half a slot");
 }
+
+#[test]
+fn keys_without_slots_do_not_hold_a_leaving_member() {
+    let duties = edited(leaving(empty_primary()), |s| s.running().keys = 1);
+    assert!(matches!(duties[..], [Duty::SetAside { .. }]), "{duties:?}");
+}
+
+#[test]
+fn a_deposed_target_gives_up_what_had_arrived_when_somebody_was_promoted_in_its_place() {
+    let half = |promoted: bool| {
+        let mut scene = empty_primary();
+        scene.running().keys = 1;
+        scene.view().open = vec![mark(5, Direction::Importing, 1)];
+        if promoted {
+            scene.said(0).ledger.identity.as_mut().unwrap().promoted_from = Some(id(2));
+        }
+        scene
+    };
+    let aside = |duties: Vec<Duty>| duties.iter().any(|duty| matches!(duty, Duty::SetAside { .. }));
+    assert!(!aside(half(false).duties()), "it may be the only copy");
+    assert!(aside(half(true).duties()));
+    assert!(!aside(leaving(half(false)).duties()));
+    assert!(aside(leaving(half(true)).duties()));
+}

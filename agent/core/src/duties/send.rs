@@ -64,9 +64,8 @@ fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> 
     let node = view.node(target).filter(|node| node.role == Role::Primary && node.health != Health::Failed);
     let shard = s.layout()?.shard_of(&name);
     let primary = shard.map(|shard| s.primary_of(shard)).filter(|primary| **primary != name);
-    let owns = |primary: &NodeName| {
-        s.id_of(primary).and_then(|id| view.node(&id)).is_some_and(|node| !node.slots.is_empty())
-    };
+    let owns =
+        |primary: &NodeName| s.id_of(primary).and_then(|id| view.node(&id)).is_some_and(|node| !node.slots.is_empty());
     let heir = |primary: &NodeName| *primary != s.me.name || was_promoted_from(&s.ledger.identity, target);
     let deposed = node.is_some_and(|node| node.slots.is_empty()) && primary.is_some_and(|p| owns(p) && heir(p));
     let heir = if node.is_some() && !deposed { name } else { primary?.clone() };

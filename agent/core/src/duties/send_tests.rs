@@ -62,6 +62,35 @@ fn a_target_that_was_replaced_is_served_through_its_heir() {
 }
 
 #[test]
+fn a_target_that_came_back_without_its_slots_was_deposed_and_its_heir_is_served() {
+    let mut scene = source(1);
+    scene.view().open = vec![mark(150, Direction::Migrating, 1)];
+    fail_over(scene.view(), 1, 4);
+    assert_eq!(sent(&scene)[1], to(4, "100-199", "150"), "c-1 still calls itself a primary");
+}
+
+#[test]
+fn a_fresh_target_that_the_layout_makes_a_replica_of_its_source_is_still_served() {
+    let mut scene = Scene::new(0, 2, 0);
+    let shards = &mut scene.layout().shards;
+    shards.pop();
+    shards[0].replicas.push(name(1));
+    line(scene.view(), 1).slots = slots("");
+    scene.view().open = vec![mark(5, Direction::Migrating, 1)];
+    assert_eq!(sent(&scene), [to(1, "5", "5")], "what has arrived there is nowhere else");
+    scene.ledger.identity.as_mut().unwrap().promoted_from = Some(id(1));
+    assert_eq!(sent(&scene), [], "its copy is here");
+}
+
+#[test]
+fn a_source_whose_writes_are_held_sends_nothing() {
+    let mut scene = source(0);
+    scene.view().open = vec![mark(150, Direction::Migrating, 1)];
+    scene.running().writes_paused = true;
+    assert_eq!(sent(&scene), [], "its heir may have the slots, and the keys that are missing here");
+}
+
+#[test]
 fn nothing_is_sent_to_a_target_that_is_not_well_or_not_met() {
     let gone = |edit: fn(&mut Scene)| {
         let mut scene = source(0);

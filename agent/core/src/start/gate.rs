@@ -101,7 +101,10 @@ fn superseded(g: &GateSituation<'_>, view: &View, mine: &SlotSet) -> Option<Gate
     };
     let untried: Vec<NodeName> = mates.iter().filter(|name| !tried(name)).map(|name| (*name).clone()).collect();
     if !untried.is_empty() {
-        return Some(held("waiting until the replicas' agents say whether one of them was promoted meanwhile", untried));
+        return Some(held(
+            "waiting until the replicas' agents say whether one of them was promoted meanwhile",
+            untried,
+        ));
     }
     let newer = |name: &&&NodeName| {
         let report = g.node.peers.get(**name).and_then(|peer| peer.heard_since(g.started_at));

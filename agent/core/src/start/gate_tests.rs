@@ -1,11 +1,11 @@
 //! When the writes of a primary that has just started may flow: never while another may own its slots.
 
 use redisnode_proto::report::ServerState;
-use redisnode_proto::topology::Role;
+use redisnode_proto::topology::{Direction, Role};
 use redisnode_proto::{ConfigEpoch, Millis, NodeName};
 
 use super::{Gate, GateSituation, gate};
-use crate::testing::{NOW, Scene, alone, dead, fail_over, name, peers};
+use crate::testing::{NOW, Scene, alone, dead, fail_over, mark, name, peers};
 
 fn at_gate(scene: &Scene, layout_confirmed: bool) -> Gate {
     gate(&GateSituation { node: &scene.situation(), started_at: NOW, layout_confirmed })
@@ -143,4 +143,22 @@ fn after_a_failover_elsewhere_the_promoted_replica_votes_for_its_shard() {
     scene.silence(2);
     scene.their(4).replication.role = Role::Primary;
     assert!(is_open(&scene));
+}
+
+#[test]
+fn a_source_that_died_in_mid_move_asks_its_mates_since_its_target_shows_it_as_the_owner_in_any_case() {
+    let moving = || {
+        let mut scene = Scene::new(0, 3, 1);
+        scene.view().open = vec![mark(5, Direction::Migrating, 1)];
+        scene
+    };
+    assert!(is_open(&moving()));
+    let mut scene = moving();
+    scene.peers.remove(&name(3));
+    assert_eq!(asks(&at_gate(&scene, false)), [name(3)]);
+    scene.silence(3);
+    assert!(is_open(&scene), "the others are a majority");
+    let mut scene = moving();
+    fail_over(&mut scene.their(3).view, 0, 3);
+    assert_eq!(asks(&at_gate(&scene, true)), [name(3)]);
 }

@@ -102,3 +102,17 @@ fn once_the_chosen_one_owns_the_slots_the_server_starts_as_its_replica() {
     assert_eq!(verdict.act, StartAct::Start { gated: true, aside: false, lost: None });
     assert_eq!(line(&mut check.mate(2).view, 2).epoch, ConfigEpoch(20));
 }
+
+#[test]
+fn a_takeover_that_left_slots_here_releases_the_promise_and_the_rest_is_served_from_the_own_data() {
+    let mut check = Check::new(0, 1, 1);
+    check.ledger.promise = Some(promise(1));
+    fail_over(&mut check.mate(1).view, 0, 1);
+    let view = &mut check.mate(1).view;
+    let all = line(view, 1).slots.clone();
+    let rest = all.iter().take(10).collect();
+    line(view, 1).slots = all.difference(&rest);
+    line(view, 0).slots = rest;
+    running_of(&mut said(&mut check.peers, 1).server).replication.role = Role::Primary;
+    assert_eq!(check.verdict().row, Row::ColdStart);
+}

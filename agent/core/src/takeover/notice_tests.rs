@@ -237,3 +237,31 @@ fn where_marks_survive_the_shown_ones_are_opened_again_too() {
     let Step::Promote { reopen, .. } = answer_notice(&situation, &told.1) else { panic!() };
     assert_eq!(reopen, [(slot(5), id(1))]);
 }
+
+/// Slot 5 of the dead primary has moved to `c-1` a moment ago: this table does not know it yet, `shows` does.
+fn has_moved(told: &mut (Scene, ReceivedNotice), shows: usize) {
+    let view = &mut told.0.their(shows).view;
+    line(view, 0).slots.remove(slot(5));
+    line(view, 1).slots.insert(slot(5));
+    line(view, 1).epoch = ConfigEpoch(20);
+}
+
+#[test]
+fn what_another_table_gives_to_a_newer_owner_is_not_taken_over() {
+    let mut told = told(3, 1, 150);
+    has_moved(&mut told, 2);
+    told.0.silence(1);
+    assert!(is_pending(&answer(&told)), "the owner itself is silent; c-2 knows it");
+}
+
+#[test]
+fn while_slots_are_moving_votes_are_asked_for_only_with_a_table_that_is_up_to_date() {
+    let mut told = told(3, 1, 0);
+    told.0.inbox.forced_at = None;
+    has_moved(&mut told, 1);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force), "nothing was to move: nobody is asked");
+    told.0.layout().shards[0].slots.remove(slot(5));
+    assert!(is_pending(&answer(&told)), "the voters' tables may be behind too");
+    line(told.0.view(), 0).slots.remove(slot(5));
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force));
+}

@@ -245,3 +245,22 @@ fn a_member_with_slots_beside_its_primary_gives_them_up_in_a_shard_of_its_own() 
     let plan = settle(&mut model, &mut Dice(5), 0);
     is_as_wanted(&model, &plan);
 }
+
+#[test]
+fn a_shard_that_ends_keeps_its_members_while_slots_are_bound_to_a_former_life_of_its_primary() {
+    let mut model = settled(3, 1);
+    let heir = model.heir_of(&name(2)).unwrap();
+    model.spec = spec(1, 1);
+    model.published = model.plan().layout;
+    let ends = model.published.iter().flat_map(|layout| &layout.shards).find(|shard| shard.primary == name(2));
+    assert!(ends.unwrap().slots.is_empty());
+    model.nodes.get_mut(&heir).unwrap().speaks = false;
+    model.now = model.now.after(Millis(10_000));
+    let mut newborn = model.newborn(&name(2), 2);
+    newborn.speaks = false;
+    model.nodes.insert(name(2), newborn);
+    model.refresh();
+    let layout = model.plan().layout.or(model.published.clone()).unwrap();
+    let shard = layout.shards.iter().find(|shard| shard.has(&heir));
+    assert!(shard.is_some_and(|shard| shard.has(&name(2))), "whose agent certifies its former life's death");
+}
