@@ -95,6 +95,15 @@ impl<'a> Facts<'a> {
         })
     }
 
+    /// Whether `node`'s server is a replica of `id` by its own word; where it does not answer, by anybody's table.
+    pub(crate) fn is_thought_to_follow(&self, node: &Node, id: &NodeId) -> bool {
+        if node.view().is_some() {
+            return node.follows() == Some(id);
+        }
+        let line = |view: &'a View| node.id.as_ref().and_then(|own| view.node(own));
+        self.views().filter_map(|(_, view)| line(view)).any(|line| line.primary.as_ref() == Some(id))
+    }
+
     /// Whether `name`'s server runs and answers, for sure.
     pub(crate) fn runs(&self, name: &NodeName) -> bool {
         self.node(name).is_some_and(|node| node.running().is_some())

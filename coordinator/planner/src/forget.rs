@@ -112,7 +112,7 @@ fn loss(
 ) -> bool {
     let mates = shards.iter().filter(|s| Some(&s.name) == shard).flat_map(Shard::nodes);
     let mates = mates.filter_map(|name| facts.node(name)).filter(|mate| node.is_none_or(|n| n.name != mate.name));
-    let elsewhere = facts.nodes.iter().filter(|other| other.follows() == Some(id));
+    let elsewhere = facts.nodes.iter().filter(|other| facts.is_thought_to_follow(other, id));
     let holders: BTreeSet<&NodeName> =
         mates.chain(elsewhere).filter(|mate| mate.may_hold_copy_of(Some(id))).map(|mate| mate.name).collect();
     let name = shard.map_or("a shard", ShardName::as_str);

@@ -264,3 +264,24 @@ fn a_shard_that_ends_keeps_its_members_while_slots_are_bound_to_a_former_life_of
     let shard = layout.shards.iter().find(|shard| shard.has(&heir));
     assert!(shard.is_some_and(|shard| shard.has(&name(2))), "whose agent certifies its former life's death");
 }
+
+#[test]
+fn a_silent_replica_may_hold_the_copy_whatever_shard_its_primary_is_listed_in_now() {
+    let mut model = settled(3, 1);
+    let heir = model.heir_of(&name(1)).unwrap();
+    model.nodes.get_mut(&heir).unwrap().speaks = false;
+    model.now = model.now.after(Millis(10_000));
+    let newborn = model.newborn(&name(1), 1);
+    model.nodes.insert(name(1), newborn);
+    let mut base = model.published.clone().unwrap();
+    let left = base.shards.iter().position(|shard| shard.has(&name(1))).unwrap();
+    let slots = std::mem::take(&mut base.shards[left].slots);
+    base.shards[left].replicas.clear();
+    let other = (left + 1) % base.shards.len();
+    base.shards[other].slots = base.shards[other].slots.union(&slots);
+    model.published = Some(base);
+    model.refresh();
+    let plan = model.plan();
+    assert!(declines(&plan, Why::TakeoverPending).unwrap().contains(heir.as_str()));
+    assert!(plan.layout.is_none_or(|layout| layout.forget.is_empty()));
+}
