@@ -141,12 +141,7 @@ async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Resul
 /// A slot that is marked here belongs to nobody once its source was deposed and follows its heir: with the mark the
 /// server takes no other owner from the bus, and answers `CLUSTERDOWN` to every key (seen on Redis 7.0: such a move never
 /// went on). The heir asks now, and this server knows it as a primary: the slot is bound to it, and stays marked.
-async fn bind(
-    shared: &Shared,
-    lanes: &mut Lanes,
-    request: &ImportRequest,
-    slots: &[Slot],
-) -> Result<(), RespError> {
+async fn bind(shared: &Shared, lanes: &mut Lanes, request: &ImportRequest, slots: &[Slot]) -> Result<(), RespError> {
     let unbound: Vec<Slot> = {
         let state = shared.state();
         let Some(view) = state.server.running().map(|running| &running.view) else { return Ok(()) };

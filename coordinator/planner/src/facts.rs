@@ -79,7 +79,7 @@ impl<'a> Facts<'a> {
     /// Whether slots still belong to an id that no member has any more, and that `node` had before or follows.
     pub(crate) fn hangs_on_orphan(&self, node: &Node) -> bool {
         let orphan = |id: &&NodeId| self.name_of(id).is_none() && self.owners.by_node.contains_key(*id);
-        self.left_slots(node) || node.follows().filter(orphan).is_some()
+        self.left_slots(node) || node.follows().as_ref().is_some_and(orphan)
     }
 
     /// The node tables of all servers that answer.

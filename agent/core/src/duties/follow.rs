@@ -77,7 +77,7 @@ fn superseded(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     let members = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
     let others: Vec<NodeName> = members.unwrap_or_default().into_iter().filter(|name| *name != s.me.name).collect();
     let heir = |name: &&NodeName| {
-        s.fresh(name).is_some_and(|report| super::send::was_promoted_from(&report.ledger.identity, &view.me))
+        s.fresh(name).is_some_and(|report| super::send::was_promoted_from(report.ledger.identity.as_ref(), &view.me))
     };
     if let Some(heir) = others.iter().find(heir) {
         let reason = format!("{heir} was promoted in this server's place and has its keys; they are moved aside here");

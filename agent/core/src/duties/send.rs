@@ -66,14 +66,14 @@ fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> 
     let primary = shard.map(|shard| s.primary_of(shard)).filter(|primary| **primary != name);
     let owns =
         |primary: &NodeName| s.id_of(primary).and_then(|id| view.node(&id)).is_some_and(|node| !node.slots.is_empty());
-    let heir = |primary: &NodeName| *primary != s.me.name || was_promoted_from(&s.ledger.identity, target);
+    let heir = |primary: &NodeName| *primary != s.me.name || was_promoted_from(s.ledger.identity.as_ref(), target);
     let deposed = node.is_some_and(|node| node.slots.is_empty()) && primary.is_some_and(|p| owns(p) && heir(p));
     let heir = if node.is_some() && !deposed { name } else { primary?.clone() };
     Some(heir).filter(|heir| *heir != s.me.name)
 }
 
-pub(super) fn was_promoted_from(identity: &Option<Identity>, id: &NodeId) -> bool {
-    identity.as_ref().is_some_and(|identity| identity.promoted_from.as_ref() == Some(id))
+pub(super) fn was_promoted_from(identity: Option<&Identity>, id: &NodeId) -> bool {
+    identity.is_some_and(|identity| identity.promoted_from.as_ref() == Some(id))
 }
 
 fn to(s: &Situation<'_>, view: &View, target: NodeName, slots: SlotSet, open: SlotSet) -> Option<SendTo> {

@@ -41,7 +41,7 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub(super) fn gather(s: &'a StartSituation<'a>, identity: &'a DiskIdentity) -> Self {
         let shard = s.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&s.me.name));
-        let listed = shard.into_iter().flat_map(|shard| shard.nodes());
+        let listed = shard.into_iter().flat_map(redisnode_proto::LayoutShard::nodes);
         // Who leaves may have been of this shard a moment ago, and who follows the dead one is, wherever it is listed.
         let unseated = s.ledger.layout.iter().flat_map(|layout| {
             let names = layout.members.iter().map(|member| &member.member.name);
