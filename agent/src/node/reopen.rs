@@ -6,7 +6,7 @@ use redisnode_proto::topology::Role;
 use redisnode_proto::{Millis, NodeId, Slot};
 
 use super::doubles::doubles;
-use super::reconcile::Reconciler;
+use super::reconcile::{Reconciler, marks_survive};
 use super::shared::whole;
 use crate::resp::{Command, Reply, RespError};
 
@@ -41,6 +41,8 @@ impl Reconciler {
         let doubtful =
             self.shared.state().ledger.open_slots.as_ref().map(|open| open.doubtful.clone()).unwrap_or_default();
         let certain = slots.iter().filter(|(slot, _)| !doubtful.contains(*slot)).cloned().collect();
+        // Where marks survive they are there; setting them again would wait for the end of the pause, being replicated.
+        let slots = if marks_survive(&self.shared.state().server) { Vec::new() } else { slots };
         self.reopening = Some(Reopening { slots, certain, since, paused_at: now });
         Ok(())
     }
@@ -66,7 +68,11 @@ impl Reconciler {
             Err(error) => {
                 tracing::warn!(error = %whole(&error), "cannot open slots again yet");
                 self.eye.close();
-                self.reopening = Some(reopening);
+                if late {
+                    self.not_reopened(&reopening.slots);
+                } else {
+                    self.reopening = Some(reopening);
+                }
             }
         }
         true
