@@ -18,11 +18,13 @@ const MEET_AGAIN: Millis = Millis(300);
 /// A slot just opened for arrival is left alone so long: the source opens its side in the meantime.
 const IMPORT_GRACE: Millis = Millis(5000);
 
-/// A duty, as far as a change of it is news. The slots of a move become fewer all the time.
-fn said(duty: &Duty) -> String {
+/// A duty, as far as a change of it is news. While slots move they become fewer all the time, and peers are asked again
+/// and again.
+fn said(duty: &Duty, moving: bool) -> Option<String> {
     match duty {
-        Duty::Send(send) => format!("Send to {}", send.target),
-        other => format!("{other:?}"),
+        Duty::Send(send) => Some(format!("Send to {}", send.target)),
+        Duty::Ask(_) if moving => None,
+        other => Some(format!("{other:?}")),
     }
 }
 
@@ -30,7 +32,8 @@ impl Reconciler {
     /// Decides and acts. True while there is something to do.
     pub(super) async fn act(&mut self) -> bool {
         let list = self.with_situation(duties::duties);
-        self.decided(list.iter().map(said).collect::<Vec<_>>().join(", "));
+        let moving = self.is_moving();
+        self.decided(list.iter().filter_map(|duty| said(duty, moving)).collect::<Vec<_>>().join(", "));
         let mut sends = Vec::new();
         for duty in &list {
             if let Duty::Send(send) = duty {

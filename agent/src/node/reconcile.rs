@@ -107,8 +107,11 @@ impl Reconciler {
                 // An error means that nobody can stop this agent any more: the runtime is going down.
                 _ = stop.changed() => {}
                 Some(done) = self.tasks.join_next() => {
+                    let routine = matches!(done, Ok(Done::Asked(..) | Done::Told)) && self.is_moving();
                     self.settle(done);
-                    self.last_change_at = self.shared.now();
+                    if !routine {
+                        self.last_change_at = self.shared.now();
+                    }
                 }
                 () = self.shared.wake.notified() => self.last_change_at = self.shared.now(),
                 () = tokio::time::sleep(pause) => {}
@@ -145,6 +148,11 @@ impl Reconciler {
             return if since < Millis(200) { BUSY } else { IDLE };
         }
         if since < BUSY_FOR { BUSY } else { SLOW }
+    }
+
+    /// Slots are open here: that lasts, and the loop need not be busy with it all the time.
+    pub(super) fn is_moving(&self) -> bool {
+        self.shared.state().server.running().is_some_and(|running| !running.view.open.is_empty())
     }
 
     /// Notes what was decided; a change keeps the loop busy.
