@@ -6,8 +6,9 @@ use redisnode_proto::Slot;
 
 use crate::resp::{Command, Lanes, Reply, RespError};
 
-/// Few keys and few bytes a command: the source and the target do nothing else meanwhile.
-pub(super) const LIMIT: BatchLimit = BatchLimit { keys: 100, bytes: 64 * 1024 };
+/// Few keys and few bytes a command: the source and the target do nothing else meanwhile. (Measured on two busy cores: 20
+/// keys a command are as fast as 100, and a client's p99 is half.)
+pub(super) const LIMIT: BatchLimit = BatchLimit { keys: 20, bytes: 64 * 1024 };
 /// Keys that one look at a slot takes.
 const SCAN: u32 = 5000;
 /// Keys that are measured at once: other clients wait that long.
