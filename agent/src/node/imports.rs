@@ -176,7 +176,8 @@ pub(super) async fn note_open_slots(shared: &Shared, notice: OpenSlotsNotice) ->
         // The rest of the agent has something to watch now, or nothing any more.
         shared.wake.notify_one();
     }
-    match set_no_failover(shared, !none).await {
+    let closed = !none && !marks_survive(&shared.state().server);
+    match set_no_failover(shared, closed).await {
         Ok(()) => Ack::Done,
         Err(error) => Ack::Refused { reason: whole(&error) },
     }

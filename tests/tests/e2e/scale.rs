@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use redisnode_tests::cluster::{LocalCluster, Spec, Which};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use redisnode_tests::cluster::{LocalCluster, Member, Spec, Which};
 use redisnode_tests::servers::Server;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
@@ -17,6 +18,7 @@ cases! {
     a_changed_mind alone: "system", "valkey-9.1";
     a_source_is_killed_in_the_middle alone: "system", "valkey-9.1";
     a_target_is_killed_in_the_middle alone: "system";
+    a_target_freezes_in_the_middle alone: "system";
 }
 
 /// Keys of MIGRATE that may be on the way, or at the target and not at its replica, at one moment.
@@ -77,7 +79,7 @@ fn a_changed_mind(server: &Server) {
 /// A source's server dies while its slots are open. Its replica goes on with the move, and nothing that was acknowledged
 /// before the last moment is lost.
 fn a_source_is_killed_in_the_middle(server: &Server) {
-    killed_in_the_middle(server, "->", |audit, at| {
+    struck_in_the_middle(server, "->", kill, |audit, at| {
         audit.assert_kept_but(|written| written + LAST >= at && written <= at + LAST);
     });
 }
@@ -85,14 +87,36 @@ fn a_source_is_killed_in_the_middle(server: &Server) {
 /// A target's server dies. What had arrived in the last moment and was not replicated there yet is gone, whenever it was
 /// written: `MIGRATE` deletes at the source as soon as the target has a key.
 fn a_target_is_killed_in_the_middle(server: &Server) {
-    killed_in_the_middle(server, "-<-", |audit, _| {
+    struck_in_the_middle(server, "-<-", kill, |audit, _| {
         let lost = audit.findings.len() + audit.unread.len();
         assert!(lost <= IN_FLIGHT, "{lost} keys are not as they were written: {audit}");
     });
 }
 
-/// Grows by a primary, kills the first server that shows a slot open in that direction, and waits until all is settled.
-fn killed_in_the_middle(server: &Server, direction: &str, judge: impl FnOnce(&Audit, Instant)) {
+/// A target's server answers nothing for a while: what was sent to it may have arrived and is sent again. Nothing is lost.
+fn a_target_freezes_in_the_middle(server: &Server) {
+    let freeze = |cluster: &LocalCluster, member: &Member| {
+        let pids = cluster.kill(member, &[Which::Server], Signal::SIGSTOP);
+        // The fault itself lasts so long; more than the time-out of a MIGRATE, less than the node time-out.
+        std::thread::sleep(Duration::from_secs(3));
+        for pid in pids {
+            signal::kill(Pid::from_raw(pid), Signal::SIGCONT).expect("the frozen server is still there");
+        }
+    };
+    struck_in_the_middle(server, "-<-", freeze, |audit, _| audit.assert_clean());
+}
+
+fn kill(cluster: &LocalCluster, member: &Member) {
+    cluster.kill(member, &[Which::Server], Signal::SIGKILL);
+}
+
+/// Grows by a primary, strikes the first server that shows a slot open in that direction, and waits until all is settled.
+fn struck_in_the_middle(
+    server: &Server,
+    direction: &str,
+    strike: impl FnOnce(&LocalCluster, &Member),
+    judge: impl FnOnce(&Audit, Instant),
+) {
     let mut cluster = LocalCluster::start(server, Spec::of(3, 1));
     let mut load = load(&cluster, Options { keys: 20_000, ..Options::default() });
     cluster.wait_settled(Duration::from_secs(15));
@@ -106,9 +130,9 @@ fn killed_in_the_middle(server: &Server, direction: &str, judge: impl FnOnce(&Au
     let port = wait_until(STEP, "a slot is open", || all.iter().find_map(shows).ok_or_else(|| "none is".to_owned()));
     let member = cluster.member_on(port);
     let at = Instant::now();
-    cluster.kill(&member, &[Which::Server], Signal::SIGKILL);
+    strike(&cluster, &member);
     let view = cluster.wait_settled(STEP);
-    println!("settled {:?} after the kill of {}", at.elapsed(), member.name);
+    println!("settled {:?} after {} was struck", at.elapsed(), member.name);
     assert_eq!(view.owners().len(), 4);
     load.stop();
     let audit = load.audit(&cluster.ports());

@@ -11,7 +11,8 @@ pub(super) fn set(s: &Situation<'_>, out: &mut Vec<Duty>) {
     {
         out.push(Duty::SetNodeTimeout(wanted));
     }
-    let closed = s.ledger.open_slots.as_ref().is_some_and(|open| !open.slots.is_empty()) && !s.is_primary();
+    let told = s.ledger.open_slots.as_ref().is_some_and(|open| !open.slots.is_empty());
+    let closed = told && !s.is_primary() && !s.marks_survive;
     if s.no_failover.is_some_and(|now| now != closed) {
         out.push(Duty::SetNoFailover(closed));
     }

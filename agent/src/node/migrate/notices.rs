@@ -1,25 +1,26 @@
 //! Replicas' agents are told the open slots before the first key moves, where the marks do not survive a failover: a
 //! replica that is promoted without them would lose what was written meanwhile (measured: a list of 100 became 1).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redisnode_proto::ledger::OpenSlots;
 use redisnode_proto::message::{Ack, OpenSlotsNotice};
-use redisnode_proto::{Address, NodeId, NodeName, Slot, SlotSet};
+use redisnode_proto::{Address, NodeName};
 use tokio::task::JoinSet;
 
 use super::super::reconcile::marks_survive;
 use super::super::shared::Shared;
+use super::open_now::Told;
 
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Tells all replicas' agents which slots are open now. An attached replica whose agent does not take the notice is an
+/// Tells all replicas' agents which slots are open now; where marks survive, only if there is a doubt to tell of. An
+/// attached replica whose agent does not take the notice is an
 /// error: then nothing must be opened.
-pub(super) async fn tell(shared: &Shared, open: &BTreeMap<Slot, NodeId>) -> Result<(), String> {
+pub(super) async fn tell(shared: &Shared, told: &Told) -> Result<(), String> {
     let (me, mates) = {
         let state = shared.state();
-        if marks_survive(&state.server) {
+        if marks_survive(&state.server) && told.doubtful.is_empty() {
             return Ok(());
         }
         let Some(running) = state.server.running() else { return Err("the server does not answer".into()) };
@@ -34,8 +35,8 @@ pub(super) async fn tell(shared: &Shared, open: &BTreeMap<Slot, NodeId>) -> Resu
         names.into_iter().filter_map(|name| shared.agent_of(&name).map(|address| (name, address))).collect();
     let heir = known.iter().filter(|(_, a)| attached.contains(&a.port)).map(|(name, _)| name).min();
     let Some(heir) = heir.or_else(|| known.iter().map(|(name, _)| name).min()).cloned() else { return Ok(()) };
-    let slots = open.iter().map(|(slot, target)| (*slot, target.clone())).collect();
-    let notice = OpenSlotsNotice { open: OpenSlots { source: me, slots, doubtful: SlotSet::new(), heir } };
+    let slots = told.open.iter().map(|(slot, target)| (*slot, target.clone())).collect();
+    let notice = OpenSlotsNotice { open: OpenSlots { source: me, slots, doubtful: told.doubtful.clone(), heir } };
     let mut calls = JoinSet::new();
     for (name, address) in known {
         let (client, notice) = (shared.client.clone(), notice.clone());

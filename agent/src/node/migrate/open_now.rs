@@ -1,9 +1,10 @@
 //! The slots that are open towards anybody by any job of this source, and what the replicas' agents were told of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redisnode_proto::{NodeId, Slot};
+use bytes::Bytes;
+use redisnode_proto::{NodeId, Slot, SlotSet};
 
 use super::super::shared::Shared;
 use super::notices;
@@ -16,9 +17,19 @@ pub(super) struct OpenNow {
     told: tokio::sync::Mutex<u64>,
 }
 
+/// What a notice says.
+pub(super) struct Told {
+    pub(super) open: BTreeMap<Slot, NodeId>,
+    /// Of these, slots with keys that may be older at the target than here.
+    pub(super) doubtful: SlotSet,
+}
+
 #[derive(Default)]
 struct Slots {
     targets: BTreeMap<Slot, NodeId>,
+    /// Keys whose `MIGRATE` ended without an answer: they may be at the target and are still here. Every later try says
+    /// REPLACE, whichever job makes it; replicas are told the slots.
+    unanswered: BTreeMap<Slot, BTreeSet<Bytes>>,
     /// Grows with each change.
     version: u64,
 }
@@ -62,16 +73,31 @@ impl OpenNow {
         Ok(())
     }
 
+    /// A `MIGRATE` of these keys was not answered.
+    pub(super) fn doubt(&self, slot: Slot, keys: impl IntoIterator<Item = Bytes>) {
+        let mut slots = self.slots();
+        slots.unanswered.entry(slot).or_default().extend(keys);
+        slots.version += 1;
+    }
+
+    /// Whether a `MIGRATE` of this key was not answered.
+    pub(super) fn is_doubtful(&self, slot: Slot, key: &Bytes) -> bool {
+        self.slots().unanswered.get(&slot).is_some_and(|keys| keys.contains(key))
+    }
+
     fn change(&self, change: impl FnOnce(&mut BTreeMap<Slot, NodeId>)) -> u64 {
         let mut slots = self.slots();
-        change(&mut slots.targets);
+        let Slots { targets, unanswered, .. } = &mut *slots;
+        change(targets);
+        unanswered.retain(|slot, _| targets.contains_key(slot));
         slots.version += 1;
         slots.version
     }
 
-    fn now(&self) -> (BTreeMap<Slot, NodeId>, u64) {
+    fn now(&self) -> (Told, u64) {
         let slots = self.slots();
-        (slots.targets.clone(), slots.version)
+        let doubtful = slots.unanswered.keys().copied().collect();
+        (Told { open: slots.targets.clone(), doubtful }, slots.version)
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {

@@ -21,6 +21,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Moves keys from the own server to one target.
 pub(super) struct Shipper {
+    pair: Pair,
     route: Route,
     sender: WindowSender,
     receiver: WindowReceiver,
@@ -72,13 +73,13 @@ impl Shipper {
         let route = Route { source: pair.source.clone(), target: pair.target.clone(), auth, node_timeout };
         let (sender, receiver) = connection.into_window(WINDOW);
         let pace = Pace::new(route.window());
-        Ok(Self { route, sender, receiver, pace, stuck: BTreeMap::new() })
+        Ok(Self { pair: pair.clone(), route, sender, receiver, pace, stuck: BTreeMap::new() })
     }
 
     /// Moves the batches. Large ones go alone, with nothing behind them in the queue. An error ends the whole move;
     /// slots that alone cannot go on are in [`Self::stuck`] afterwards.
     pub(super) async fn ship(&mut self, batches: Vec<Batch>, shown: &Shown) -> Result<(), String> {
-        let mut due = batches;
+        let mut due: Vec<Batch> = batches.into_iter().flat_map(|batch| self.with_doubts(batch)).collect();
         for _ in 0..TRIES {
             let (large, small): (Vec<_>, Vec<_>) = due.drain(..).partition(Batch::is_large);
             due.extend(self.round(small, false, shown).await?);
@@ -87,10 +88,41 @@ impl Shipper {
             if due.is_empty() {
                 return Ok(());
             }
+            if due.iter().any(|batch| !batch.attempts.is_empty())
+                && let Err(reason) = self.pair.shared.jobs.open.tell(&self.pair.shared).await
+            {
+                tracing::warn!(%reason, "a replica does not know that keys of open slots were sent without an answer");
+            }
             // The target is busy or did not answer in time: it gets a moment.
             tokio::time::sleep(TRY_AGAIN_AFTER).await;
         }
         Err("the target does not take some keys; see its log, the move goes on later".into())
+    }
+
+    /// The keys that an earlier job sent without an answer go by themselves, as another try.
+    fn with_doubts(&self, mut batch: Batch) -> impl Iterator<Item = Batch> + use<> {
+        let open = &self.pair.shared.jobs.open;
+        let (doubtful, keys): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut batch.keys).into_iter().partition(|key| open.is_doubtful(batch.slot, key));
+        let attempts = vec![self.timed_out()];
+        let again = Batch { slot: batch.slot, keys: doubtful, bytes: batch.bytes, attempts };
+        [Batch { keys, ..batch }, again].into_iter().filter(|batch| !batch.keys.is_empty())
+    }
+
+    /// Nobody knows what became of the commands in flight.
+    fn lost(&self, flying: &VecDeque<(Batch, Instant)>, reason: &str) -> String {
+        for (batch, _) in flying {
+            self.doubt(batch);
+        }
+        reason.to_owned()
+    }
+
+    fn timed_out(&self) -> Attempt {
+        Attempt { source: self.route.source.clone(), timed_out: true }
+    }
+
+    fn doubt(&self, batch: &Batch) {
+        self.pair.shared.jobs.open.doubt(batch.slot, batch.keys.iter().cloned());
     }
 
     /// One pass over the batches; returns those that are to be tried again.
@@ -104,12 +136,19 @@ impl Shipper {
             let most = if alone { 1 } else { self.pace.in_flight() };
             while failed.is_none() && flying.len() < most {
                 let Some(batch) = batches.next() else { break };
-                self.sender.send(&self.route.command(&batch)).await.map_err(|error| whole(&error))?;
+                let sent = self.sender.send(&self.route.command(&batch)).await;
                 flying.push_back((batch, Instant::now()));
+                sent.map_err(|error| self.lost(&flying, &whole(&error)))?;
             }
+            if flying.is_empty() {
+                break;
+            }
+            let reply = match self.receiver.receive().await {
+                Ok(Some(reply)) => reply,
+                Ok(None) => return Err(self.lost(&flying, "the connection that carries the keys has ended")),
+                Err(error) => return Err(self.lost(&flying, &whole(&error))),
+            };
             let Some((batch, sent_at)) = flying.pop_front() else { break };
-            let reply = self.receiver.receive().await.map_err(|error| whole(&error))?;
-            let reply = reply.ok_or("the connection that carries the keys has ended")?;
             let now = Instant::now();
             if !batch.is_large() {
                 self.pace.answered(now - sent_at.max(answered_at));
@@ -130,7 +169,8 @@ impl Shipper {
                 job.keys_left = job.keys_left.map(|left| left.saturating_sub(keys));
             }),
             AfterMigrate::RetryWithReplace => {
-                batch.attempts.push(Attempt { source: self.route.source.clone(), timed_out: true });
+                self.doubt(&batch);
+                batch.attempts.push(self.timed_out());
                 again.push(batch);
             }
             AfterMigrate::Later { reason } => {
