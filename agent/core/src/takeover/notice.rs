@@ -75,18 +75,22 @@ fn is_moving(s: &Situation<'_>, view: &View, dead: &NodeId) -> bool {
 }
 
 /// A promoted replica claims all that the own table gives to the dead one. If somebody calls a slot of it his own, or
-/// another server's table shows a newer owner of it, it has moved a moment ago, and claiming it would have its keys
-/// deleted there (simulated). The table follows within a ping.
+/// another server's table shows a newer owner of it, or the dead one's folder has it no more, it has moved a moment ago,
+/// and claiming it would have its keys deleted there (simulated). The table follows within a ping.
 fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<Step> {
     let dead = view.node(&received.notice.dead);
     let claimed = dead.map(|dead| dead.slots.clone()).unwrap_or_default();
     let dead_epoch = dead.map(|dead| dead.epoch).unwrap_or_default();
     let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
-    let others = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name && *name != received.notice.by);
+    let others = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name);
     let mut unasked = Vec::new();
     for name in others {
         match s.peers.get(&name).map(|peer| &peer.answer) {
             Some(Answer::Heard { report, at }) if *at >= received.at => {
+                let folder = report.disk.identity.as_ref().filter(|disk| disk.id == received.notice.dead);
+                if report.server.is_certainly_down() && folder.is_some_and(|disk| !claimed.is_subset(&disk.slots)) {
+                    return Some(pending("this server's table is behind: some of the slots have left the dead one"));
+                }
                 let lines = report.server.running().into_iter().flat_map(|running| &running.view.nodes);
                 let mine = s.view().map(|view| &view.me);
                 let other = |line: &&ViewNode| line.id != received.notice.dead && Some(&line.id) != mine;

@@ -265,3 +265,15 @@ fn while_slots_are_moving_votes_are_asked_for_only_with_a_table_that_is_up_to_da
     line(told.0.view(), 0).slots.remove(slot(5));
     assert_eq!(promotes(&answer(&told)), Some(Promotion::Force));
 }
+
+#[test]
+fn what_the_dead_one_has_no_more_by_its_folder_is_not_taken_over() {
+    let mut told = told(2, 1, 0);
+    told.0.said(0).server = dead();
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+    told.0.said(0).disk.identity.as_mut().unwrap().slots.remove(slot(5));
+    told.0.silence(1);
+    assert!(is_pending(&answer(&told)), "c-1 may have it, and does not answer");
+    line(told.0.view(), 0).slots.remove(slot(5));
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
