@@ -21,6 +21,9 @@ const FORCE_AGAIN: Millis = Millis(5200);
 /// What to do about the notice in the inbox. Called at each look until it answers `Done` or `Refused`.
 pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     let notice = &received.notice;
+    if s.ledger.retired {
+        return Step::Answer(Outcome::Refused { reason: format!("{} has left the cluster, and has nothing", s.me.name) });
+    }
     let Some(view) = s.view() else { return pending("this node's own server does not answer yet") };
     let Some(me) = view.myself() else { return pending("this node's own server shows no line of its own") };
     if let Some(done) = settled(s, view, notice) {
@@ -94,11 +97,14 @@ fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<S
                 let lines = report.server.running().into_iter().flat_map(|running| &running.view.nodes);
                 let mine = s.view().map(|view| &view.me);
                 let other = |line: &&ViewNode| line.id != received.notice.dead && Some(&line.id) != mine;
-                let newer = |line: &&ViewNode| {
-                    line.epoch > dead_epoch || report.server.running().is_some_and(|r| r.view.me == line.id)
-                };
-                let mut owners = lines.filter(|line| line.role == Role::Primary).filter(other).filter(newer);
+                // Under an epoch that is not greater it is an old claim: of a source that has not let go, or has just come back.
+                let newer = |line: &&ViewNode| line.role == Role::Primary && line.epoch > dead_epoch;
+                let mut owners = lines.filter(other).filter(newer);
                 if owners.any(|line| !line.slots.is_disjoint(&claimed)) {
+                    if s.fresh(&name).is_none() {
+                        unasked.push(name);
+                        continue;
+                    }
                     return Some(pending("this server's table is behind: some of the slots have just moved"));
                 }
             }

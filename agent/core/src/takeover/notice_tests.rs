@@ -277,3 +277,24 @@ fn what_the_dead_one_has_no_more_by_its_folder_is_not_taken_over() {
     line(told.0.view(), 0).slots.remove(slot(5));
     assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
 }
+
+#[test]
+fn a_claim_under_an_older_epoch_holds_nobody_up_and_an_old_word_is_asked_for_again() {
+    let mut told = told(2, 1, 2000);
+    line(&mut told.0.their(1).view, 1).slots.insert(slot(5));
+    line(&mut told.0.their(1).view, 1).epoch = ConfigEpoch(0);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover), "the dead one took it under a greater one");
+    line(&mut told.0.their(1).view, 1).epoch = ConfigEpoch(20);
+    assert!(is_pending(&answer(&told)));
+    told.0.peers = peers(told.0.node, told.0.ledger.layout.as_ref().unwrap(), Millis(NOW.0 - 1500));
+    line(&mut told.0.their(1).view, 1).slots.insert(slot(5));
+    line(&mut told.0.their(1).view, 1).epoch = ConfigEpoch(20);
+    assert_eq!(answer(&told), Step::Ask(vec![name(1)]), "it may have let go since");
+}
+
+#[test]
+fn who_has_left_refuses_so_that_another_one_is_asked() {
+    let mut told = told(2, 1, 0);
+    (told.0.ledger.retired, told.0.server) = (true, dead());
+    assert!(refusal(answer(&told)).contains("has left"));
+}
