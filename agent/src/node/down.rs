@@ -45,7 +45,7 @@ impl Reconciler {
         self.eye.close();
         self.gate = None;
         self.reopening = None;
-        self.shared.jobs.stop_all("the source's server is down");
+        self.shared.jobs.source_is_down();
         self.down = Some(Down { since: now, check_since: now, refused_at: None, start_after: None, told_end: false });
         let mut state = self.shared.state();
         state.refused.clear();

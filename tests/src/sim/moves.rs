@@ -37,6 +37,8 @@ pub(super) struct Move {
     told: BTreeSet<NodeName>,
     /// The target's agent has opened these, in this life of this agent.
     pub(super) opened: SlotSet,
+    /// Of these, the ones that were open before.
+    pub(super) resumed: SlotSet,
     /// The life of the target's server in which it opened them: another life starts from its disk and may not know yet
     /// what it has lost, and an epoch of its own would win that back.
     pub(super) target_run: u64,
@@ -77,6 +79,7 @@ impl World {
                 agreed: SlotSet::new(),
                 told: BTreeSet::new(),
                 opened: SlotSet::new(),
+                resumed: SlotSet::new(),
                 target_run: 0,
             };
             let work = agent.moves.by_target.entry(send.target.clone()).or_insert_with(fresh);
@@ -222,6 +225,9 @@ impl World {
         let opened: SlotSet = reply.opened.iter().copied().collect();
         let unwanted: SlotSet = reply.unwanted.iter().copied().collect();
         if request.resume {
+            if let Some(work) = self.work(node, by) {
+                work.resumed = work.resumed.union(&opened);
+            }
             self.open_here(node, by, &opened);
             self.with_server(node, |server, _| {
                 drop(server.set_stable(&unwanted.intersection(&server.me().slots)));

@@ -91,7 +91,9 @@ impl World {
         match after {
             AfterMigrate::Moved => drop(agent.moves.attempts.remove(&key)),
             AfterMigrate::RetryWithReplace => {
-                let attempt = Attempt { source: source_id, timed_out: true };
+                let work = agent.moves.by_target.get(&send.target);
+                let resumed = work.is_none_or(|work| work.resumed.contains(key.slot));
+                let attempt = Attempt { source: source_id, timed_out: true, resumed };
                 agent.moves.attempts.entry(key).or_default().push(attempt);
             }
             AfterMigrate::Later { .. } => {}

@@ -1,5 +1,5 @@
-//! What an answer to `MIGRATE` means. REPLACE only where this agent itself saw a time-out, against the same source:
-//! otherwise the target's key may be newer than ours, and REPLACE would lose it (measured: a list of 100 became 1).
+//! What an answer to `MIGRATE` means. REPLACE only where this agent itself saw a time-out, against the same source, of a
+//! slot that it had opened itself: otherwise the target's key may be newer than ours, and REPLACE would lose it (measured: a list of 100 became 1).
 
 use redisnode_proto::NodeId;
 
@@ -10,6 +10,8 @@ pub struct Attempt {
     pub source: NodeId,
     /// It ended in a time-out or a broken connection: what arrived is not known.
     pub timed_out: bool,
+    /// The slot was open already when this move took it up: the target may have had the keys before, and newer ones.
+    pub resumed: bool,
 }
 
 /// What follows from an answer.
@@ -39,7 +41,7 @@ pub enum AfterMigrate {
 
 /// Whether the next `MIGRATE` of these keys carries REPLACE.
 pub fn must_replace(attempts: &[Attempt], source: &NodeId) -> bool {
-    attempts.iter().any(|attempt| attempt.timed_out && attempt.source == *source)
+    attempts.iter().any(|attempt| attempt.timed_out && !attempt.resumed && attempt.source == *source)
 }
 
 /// What the server's answer means; `error` is its error text, `None` for `OK` and `NOKEY`.
@@ -76,12 +78,14 @@ mod tests {
 
     #[test]
     fn replace_only_after_a_time_out_against_the_same_source() {
-        let timed_out = Attempt { source: id('a'), timed_out: true };
-        let refused = Attempt { source: id('a'), timed_out: false };
+        let timed_out = Attempt { source: id('a'), timed_out: true, resumed: false };
+        let refused = Attempt { source: id('a'), timed_out: false, resumed: false };
         assert!(!must_replace(&[], &id('a')));
         assert!(!must_replace(std::slice::from_ref(&refused), &id('a')));
         assert!(must_replace(&[refused, timed_out.clone()], &id('a')));
-        assert!(!must_replace(&[timed_out], &id('b')), "a new primary's keys may be newer");
+        assert!(!must_replace(&[timed_out.clone()], &id('b')), "a new primary's keys may be newer");
+        let resumed = Attempt { resumed: true, ..timed_out };
+        assert!(!must_replace(&[resumed], &id('a')), "the source may have come back from an old dump meanwhile");
     }
 
     #[test]

@@ -137,7 +137,11 @@ fn says(g: &GateSituation<'_>, name: &NodeName, view: &View, mine: &SlotSet) -> 
     }
     let Some(running) = report.and_then(|r| r.server.running()) else { return Says::Nothing };
     let theirs = running.view.node(&view.me).map(|me| me.slots.clone()).unwrap_or_default();
-    if mine.is_subset(&theirs) { Says::OwnedByMe } else { Says::OwnedByOther }
+    // What it has open for arrival says nothing: with the mark it may never have bound the slot to anybody (Redis).
+    let arriving = running.view.open.iter().filter(|open| open.direction == Direction::Importing);
+    let settled = mine.difference(&arriving.map(|open| open.slot).collect());
+    let shown = if settled.is_empty() { mine } else { &settled };
+    if shown.is_subset(&theirs) { Says::OwnedByMe } else { Says::OwnedByOther }
 }
 
 fn owns_by_folder(report: &Report, view: &View, mine: &SlotSet) -> bool {

@@ -5,7 +5,7 @@ use redisnode_proto::topology::{Direction, Role};
 use redisnode_proto::{ConfigEpoch, Millis, NodeName};
 
 use super::{Gate, GateSituation, gate};
-use crate::testing::{NOW, Scene, alone, dead, fail_over, mark, name, peers};
+use crate::testing::{NOW, Scene, alone, dead, fail_over, line, mark, name, peers, slot, slots};
 
 fn at_gate(scene: &Scene, layout_confirmed: bool) -> Gate {
     gate(&GateSituation { node: &scene.situation(), started_at: NOW, layout_confirmed })
@@ -161,4 +161,16 @@ fn a_source_that_died_in_mid_move_asks_its_mates_since_its_target_shows_it_as_th
     let mut scene = moving();
     fail_over(&mut scene.their(3).view, 0, 3);
     assert_eq!(asks(&at_gate(&scene, true)), [name(3)]);
+}
+
+#[test]
+fn a_slot_that_a_witness_has_open_for_arrival_need_not_be_bound_to_this_one_there() {
+    let mut scene = Scene::new(0, 2, 0);
+    let view = &mut scene.their(1).view;
+    line(view, 0).slots.remove(slot(5));
+    assert!(!is_open(&scene));
+    scene.their(1).view.open = vec![mark(5, Direction::Importing, 3)];
+    assert!(is_open(&scene), "the move cannot end before this gate opens");
+    line(&mut scene.their(1).view, 0).slots = slots("");
+    assert!(!is_open(&scene), "nor is that all that it shows");
 }

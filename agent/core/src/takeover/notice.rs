@@ -22,7 +22,9 @@ const FORCE_AGAIN: Millis = Millis(5200);
 pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     let notice = &received.notice;
     if s.ledger.retired {
-        return Step::Answer(Outcome::Refused { reason: format!("{} has left the cluster, and has nothing", s.me.name) });
+        return Step::Answer(Outcome::Refused {
+            reason: format!("{} has left the cluster, and has nothing", s.me.name),
+        });
     }
     let Some(view) = s.view() else { return pending("this node's own server does not answer yet") };
     let Some(me) = view.myself() else { return pending("this node's own server shows no line of its own") };

@@ -46,6 +46,8 @@ struct Mover {
 #[derive(Default)]
 struct Group {
     slots: Vec<Slot>,
+    /// They were open before, by an earlier job or an earlier life of this agent or of its server.
+    resumed: bool,
     found: Found,
 }
 
@@ -74,7 +76,9 @@ impl Mover {
         let mut moving = next(&mut self.opener, task, &mut self.begun).await?;
         let mut closing = Vec::new();
         while moving.is_some() || !closing.is_empty() {
-            let Group { slots, found } = moving.take().unwrap_or_default();
+            let Group { slots, resumed, found } = moving.take().unwrap_or_default();
+            let foreign = |slot: &Slot| resumed && !self.pair.shared.jobs.open.is_ours(*slot);
+            self.shipper.resumed.extend(slots.iter().copied().filter(foreign));
             let Self { opener, closer, shipper, begun, .. } = self;
             let (shipped, closed, opened) = tokio::join!(
                 shipper.ship(found.batches, &task.shown),
@@ -139,7 +143,7 @@ async fn next(opener: &mut Opener, task: &Task, begun: &mut SlotSet) -> Result<O
         let unclosed = job.remaining.intersection(begun).union(&slots.iter().copied().collect());
         job.remaining = still_wanted(&wanted, begun).union(&unclosed);
     });
-    Ok(Some(Group { slots, found }))
+    Ok(Some(Group { slots, resumed: resume, found }))
 }
 
 async fn close(closer: &mut Closer, task: &Task, slots: &[Slot]) -> Result<(), String> {

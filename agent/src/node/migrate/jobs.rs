@@ -82,6 +82,12 @@ impl Jobs {
         }
     }
 
+    /// The own server has ended: its jobs end, and what they knew of the targets is void.
+    pub(in crate::node) fn source_is_down(&self) {
+        self.stop_all("the source's server is down");
+        self.open.forget_doubts();
+    }
+
     /// Waits until no job runs; false if that took too long.
     pub(in crate::node) async fn wait_until_idle(&self, within: Duration) -> bool {
         let mut running = self.running.subscribe();

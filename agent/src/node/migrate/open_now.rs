@@ -30,6 +30,8 @@ struct Slots {
     /// Keys whose `MIGRATE` ended without an answer: they may be at the target and are still here. Every later try says
     /// REPLACE, whichever job makes it; replicas are told the slots.
     unanswered: BTreeMap<Slot, BTreeSet<Bytes>>,
+    /// Slots opened by this agent since its server runs.
+    ours: SlotSet,
     /// Grows with each change.
     version: u64,
 }
@@ -80,6 +82,23 @@ impl OpenNow {
         slots.version += 1;
     }
 
+    /// These were opened just now.
+    pub(super) fn opened(&self, slots: &[Slot]) {
+        self.slots().ours.extend(slots.iter().copied());
+    }
+
+    /// Whether this agent has opened the slot since its server runs: what the target has of it came from this server.
+    pub(super) fn is_ours(&self, slot: Slot) -> bool {
+        self.slots().ours.contains(slot)
+    }
+
+    /// The server has ended: the next one may have older data, so nothing is known of what the targets have.
+    pub(super) fn forget_doubts(&self) {
+        let mut slots = self.slots();
+        slots.unanswered.clear();
+        slots.ours = SlotSet::new();
+    }
+
     /// Whether a `MIGRATE` of this key was not answered.
     pub(super) fn is_doubtful(&self, slot: Slot, key: &Bytes) -> bool {
         self.slots().unanswered.get(&slot).is_some_and(|keys| keys.contains(key))
@@ -87,9 +106,10 @@ impl OpenNow {
 
     fn change(&self, change: impl FnOnce(&mut BTreeMap<Slot, NodeId>)) -> u64 {
         let mut slots = self.slots();
-        let Slots { targets, unanswered, .. } = &mut *slots;
+        let Slots { targets, unanswered, ours, .. } = &mut *slots;
         change(targets);
         unanswered.retain(|slot, _| targets.contains_key(slot));
+        *ours = ours.intersection(&targets.keys().copied().collect());
         slots.version += 1;
         slots.version
     }

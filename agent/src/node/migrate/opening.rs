@@ -59,6 +59,9 @@ impl Opener {
                 return Err(format!("the source cannot open slot {slot}: {refusal}"));
             }
         }
+        if !resume {
+            self.pair.shared.jobs.open.opened(&reply.opened);
+        }
         Ok(reply.opened)
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use redisnode_agent_core::migration::{AfterMigrate, Attempt, Pace, after_migrate, must_replace};
-use redisnode_proto::{Address, Millis, NodeId, Slot};
+use redisnode_proto::{Address, Millis, NodeId, Slot, SlotSet};
 use tokio::time::Instant;
 
 use super::super::shared::whole;
@@ -26,6 +26,8 @@ pub(super) struct Shipper {
     sender: WindowSender,
     receiver: WindowReceiver,
     pace: Pace,
+    /// Slots that were open before this move.
+    pub(super) resumed: SlotSet,
     /// Slots with a key that cannot be moved, and why.
     pub(super) stuck: BTreeMap<Slot, String>,
 }
@@ -73,7 +75,7 @@ impl Shipper {
         let route = Route { source: pair.source.clone(), target: pair.target.clone(), auth, node_timeout };
         let (sender, receiver) = connection.into_window(WINDOW);
         let pace = Pace::new(route.window());
-        Ok(Self { pair: pair.clone(), route, sender, receiver, pace, stuck: BTreeMap::new() })
+        Ok(Self { pair: pair.clone(), route, sender, receiver, pace, resumed: SlotSet::new(), stuck: BTreeMap::new() })
     }
 
     /// Moves the batches. Large ones go alone, with nothing behind them in the queue. An error ends the whole move;
@@ -104,7 +106,7 @@ impl Shipper {
         let open = &self.pair.shared.jobs.open;
         let (doubtful, keys): (Vec<_>, Vec<_>) =
             std::mem::take(&mut batch.keys).into_iter().partition(|key| open.is_doubtful(batch.slot, key));
-        let attempts = vec![self.timed_out()];
+        let attempts = vec![self.timed_out(false)];
         let again = Batch { slot: batch.slot, keys: doubtful, bytes: batch.bytes, attempts };
         [Batch { keys, ..batch }, again].into_iter().filter(|batch| !batch.keys.is_empty())
     }
@@ -117,12 +119,13 @@ impl Shipper {
         reason.to_owned()
     }
 
-    fn timed_out(&self) -> Attempt {
-        Attempt { source: self.route.source.clone(), timed_out: true }
+    fn timed_out(&self, resumed: bool) -> Attempt {
+        Attempt { source: self.route.source.clone(), timed_out: true, resumed }
     }
 
     fn doubt(&self, batch: &Batch) {
-        self.pair.shared.jobs.open.doubt(batch.slot, batch.keys.iter().cloned());
+        let ours = !self.resumed.contains(batch.slot);
+        self.pair.shared.jobs.open.doubt(batch.slot, batch.keys.iter().filter(|_| ours).cloned());
     }
 
     /// One pass over the batches; returns those that are to be tried again.
@@ -170,7 +173,7 @@ impl Shipper {
             }),
             AfterMigrate::RetryWithReplace => {
                 self.doubt(&batch);
-                batch.attempts.push(self.timed_out());
+                batch.attempts.push(self.timed_out(self.resumed.contains(batch.slot)));
                 again.push(batch);
             }
             AfterMigrate::Later { reason } => {
