@@ -17,7 +17,7 @@ use redisnode_proto::{NodeId, NodeName, Slot};
 
 pub use election::election;
 pub use former::{FormerLife, former_life};
-pub use notice::answer_notice;
+pub use notice::{answer_notice, refusal_of_retired};
 
 /// How a replica becomes primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

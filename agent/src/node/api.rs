@@ -8,6 +8,7 @@ use std::time::Duration;
 use redisnode_agent_core::health;
 use redisnode_agent_core::obey::judge_layout;
 use redisnode_agent_core::situation::ReceivedNotice;
+use redisnode_agent_core::takeover::refusal_of_retired;
 use redisnode_http::routes::{self, Listen, ReportQuery};
 use redisnode_http::{Handler, Method, Request, Response, StatusCode};
 use redisnode_proto::event::Severity;
@@ -243,6 +244,9 @@ async fn death_notice(shared: &Shared, request: &Request) -> Response {
         Ok(notice) => notice,
         Err(refusal) => return refusal,
     };
+    if let Some(refused) = refusal_of_retired(&shared.state().ledger) {
+        return Response::json(&refused);
+    }
     let dead = notice.dead.clone();
     let mut looks = shared.looks.subscribe();
     {

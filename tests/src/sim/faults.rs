@@ -116,6 +116,7 @@ impl World {
             server: None,
             agent: None,
             gone: false,
+            former: Vec::new(),
             streamed: 0,
             link_clock: 0,
             dump: super::data::Data::new(),
@@ -188,8 +189,9 @@ impl World {
     fn lose_folder(&mut self, node: usize, back: Time) {
         self.kill_agent_quietly(node);
         self.crash_server(node, "its pod is deleted");
-        if let Some(conf) = &self.nodes[node].disk.conf {
-            self.oracle.buries(conf.id);
+        if let Some(id) = self.nodes[node].disk.conf.as_ref().map(|conf| conf.id) {
+            self.oracle.buries(id);
+            self.nodes[node].former.push(id);
         }
         self.nodes[node].disk = Disk::default();
         self.nodes[node].dump.clear();

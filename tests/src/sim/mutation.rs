@@ -14,7 +14,7 @@ pub enum Mutation {
     StartsAnyway(Row),
     /// This row of the start check waits for ever.
     WaitsForEver(Row),
-    /// A node without identity does not certify the death of its former life.
+    /// A node without identity does not certify the death of its former life, neither before nor after its start.
     NoFormerLife,
     /// Every Layout is a founding one, and is obeyed by nodes that are past founding.
     FoundsAgain,
@@ -31,10 +31,13 @@ pub enum Mutation {
 }
 
 /// What the start check decided, or what is left of it.
-pub(crate) fn start(mutation: Option<Mutation>, verdict: StartVerdict) -> StartVerdict {
+pub(crate) fn start(mutation: Option<Mutation>, has_identity: bool, verdict: StartVerdict) -> StartVerdict {
     match mutation {
         Some(Mutation::StartsAnyway(row)) if row == verdict.row => {
             StartVerdict { row, act: StartAct::Start { gated: false, aside: false, lost: None } }
+        }
+        Some(Mutation::NoFormerLife) if !has_identity => {
+            StartVerdict { row: Row::NoIdentity, act: StartAct::Start { gated: false, aside: false, lost: None } }
         }
         Some(Mutation::WaitsForEver(row)) if row == verdict.row => {
             StartVerdict { row, act: StartAct::Wait { reason: "for ever".into(), ask: Vec::new() } }

@@ -27,7 +27,7 @@ impl World {
         }
         let Some(primary) = server.primary() else { return };
         let (link, number) = (server.link, server.link_number);
-        let source = self.node_of(primary).filter(|at| self.serves_replicas(*at, node));
+        let source = self.source_of(node, primary).filter(|at| self.serves_replicas(*at, node));
         let reachable = source.is_some_and(|at| self.net.servers_reach(at, node));
         match link {
             Link::Up { from, heard_at } if from == primary => {
@@ -51,6 +51,17 @@ impl World {
         }
     }
 
+    /// The node whose server a replica of `primary` reaches: replication goes by address and asks for no id, so a server
+    /// that came back without its folder is copied by the replicas of its former life.
+    fn source_of(&self, replica: usize, primary: super::ids::Id) -> Option<usize> {
+        let successor = || {
+            let addr = self.nodes[replica].server.as_ref()?.table.get(&primary)?.addr?;
+            self.node_at(addr)
+                .filter(|at| self.nodes[*at].former.contains(&primary) && self.nodes[*at].server.is_some())
+        };
+        self.node_of(primary).or_else(successor)
+    }
+
     fn serves_replicas(&self, source: usize, replica: usize) -> bool {
         let server = self.nodes[source].server.as_ref();
         let known_at = self.nodes[replica].server.as_ref().and_then(|r| {
@@ -62,12 +73,13 @@ impl World {
     }
 
     fn prune_attached(&mut self, node: usize) {
-        let me = self.nodes[node].server.as_ref().map(|s| s.id);
+        let place = &self.nodes[node];
+        let is_me = |id| place.former.contains(&id) || place.server.as_ref().is_some_and(|server| server.id == id);
         let alive: Vec<_> = self
             .nodes
             .iter()
             .filter_map(|n| n.server.as_ref())
-            .filter(|s| matches!(s.link, Link::Up { from, .. } | Link::Syncing { from } if Some(from) == me))
+            .filter(|s| matches!(s.link, Link::Up { from, .. } | Link::Syncing { from } if is_me(from)))
             .map(|s| (s.id, s.link_number))
             .collect();
         if let Some(server) = &mut self.nodes[node].server {
@@ -77,19 +89,19 @@ impl World {
 
     fn begin_sync(&mut self, source: usize, node: usize) {
         let (Some(primary), Some(replica)) = (&self.nodes[source].server, &self.nodes[node].server) else { return };
-        let (primary_id, number) = (primary.id, replica.link_number + 1);
+        let (followed, number) = (replica.primary().unwrap_or(primary.id), replica.link_number + 1);
         let missing = partial(primary, replica);
         let (history, until) = (primary.history, primary.offset);
         let replica = self.nodes[node].server.as_mut().unwrap();
         replica.link_number = number;
         let id = replica.id;
         let Some(missing) = missing else {
-            replica.link = Link::Syncing { from: primary_id };
+            replica.link = Link::Syncing { from: followed };
             let takes = self.rng.random_range(20..400);
             self.after(takes, Event::SyncLoad { node, link: number });
             return;
         };
-        replica.link = Link::Up { from: primary_id, heard_at: self.now };
+        replica.link = Link::Up { from: followed, heard_at: self.now };
         replica.history = history;
         for (_, op) in missing {
             replica.replay(op);
@@ -108,8 +120,9 @@ impl World {
         let Some(replica) = self.nodes[node].server.as_ref().filter(|s| s.link_number == link) else { return };
         let Link::Syncing { from } = replica.link else { return };
         let id = replica.id;
-        let source =
-            self.node_of(from).filter(|at| self.serves_replicas(*at, node) && self.net.servers_reach(*at, node));
+        let source = self
+            .source_of(node, from)
+            .filter(|at| self.serves_replicas(*at, node) && self.net.servers_reach(*at, node));
         let Some(source) = source else {
             self.nodes[node].server.as_mut().unwrap().unlink(self.now);
             return;

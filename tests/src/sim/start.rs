@@ -49,7 +49,7 @@ impl World {
             peers: &agent.peers,
             refused: &start.refused,
         });
-        let verdict = super::mutation::start(self.mutation, verdict);
+        let verdict = super::mutation::start(self.mutation, disk.identity.is_some(), verdict);
         let rests = matches!(verdict.act, StartAct::Ask(_) | StartAct::Wait { .. } | StartAct::Never);
         if !rests || self.traced == Some(node) {
             let (name, row, act) = (self.name(node).clone(), verdict.row, &verdict.act);

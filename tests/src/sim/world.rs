@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) agent: Option<Agent>,
     /// The pod does not exist any more.
     pub(crate) gone: bool,
+    /// Ids that its server had before it lost its folder: their replicas still look for them at its address.
+    pub(crate) former: Vec<super::ids::Id>,
     /// Up to which offset the server's stream has been sent.
     pub(crate) streamed: u64,
     /// When the last operation on its way to this replica arrives.

@@ -83,7 +83,7 @@ mod tests {
         assert!(!must_replace(&[], &id('a')));
         assert!(!must_replace(std::slice::from_ref(&refused), &id('a')));
         assert!(must_replace(&[refused, timed_out.clone()], &id('a')));
-        assert!(!must_replace(&[timed_out.clone()], &id('b')), "a new primary's keys may be newer");
+        assert!(!must_replace(std::slice::from_ref(&timed_out), &id('b')), "a new primary's keys may be newer");
         let resumed = Attempt { resumed: true, ..timed_out };
         assert!(!must_replace(&[resumed], &id('a')), "the source may have come back from an old dump meanwhile");
     }

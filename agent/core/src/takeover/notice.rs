@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use redisnode_proto::message::{DeathNotice, Outcome};
 use redisnode_proto::topology::{Direction, Role, View, ViewNode};
-use redisnode_proto::{Millis, NodeId, NodeName, Slot, SlotSet};
+use redisnode_proto::{Ledger, Millis, NodeId, NodeName, Slot, SlotSet};
 
 use super::voters::Voters;
 use super::{Promotion, Step};
@@ -21,10 +21,8 @@ const FORCE_AGAIN: Millis = Millis(5200);
 /// What to do about the notice in the inbox. Called at each look until it answers `Done` or `Refused`.
 pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     let notice = &received.notice;
-    if s.ledger.retired {
-        return Step::Answer(Outcome::Refused {
-            reason: format!("{} has left the cluster, and has nothing", s.me.name),
-        });
+    if let Some(refused) = refusal_of_retired(s.ledger) {
+        return Step::Answer(refused);
     }
     let Some(view) = s.view() else { return pending("this node's own server does not answer yet") };
     let Some(me) = view.myself() else { return pending("this node's own server shows no line of its own") };
@@ -70,6 +68,13 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
         return promote(Promotion::Force);
     }
     pending("not enough primaries vote, and not enough are known to be dead")
+}
+
+/// What a member that has left answers, also while it has no server: that one never comes back, and whoever asks must
+/// not wait for it.
+pub fn refusal_of_retired(ledger: &Ledger) -> Option<Outcome> {
+    let reason = || format!("{} has left the cluster, and has nothing", ledger.member.name);
+    ledger.retired.then(|| Outcome::Refused { reason: reason() })
 }
 
 /// Whether slots of the dead one were on their way elsewhere.
