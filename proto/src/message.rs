@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Offset;
 use crate::ledger::OpenSlots;
 use crate::slots::Slot;
 use crate::{Address, ConfigEpoch, Generation, Member, Millis, NodeId, NodeName};
@@ -32,6 +33,10 @@ pub struct HandoffRequest {
 pub struct TakeoverRequest {
     /// The id of the primary that hands off.
     pub from: NodeId,
+    /// The primary holds all writes since this offset, and will for some seconds: no votes are needed, the replica is
+    /// promoted as soon as it has everything. Without it the servers vote.
+    #[serde(default)]
+    pub held_at: Option<Offset>,
 }
 
 /// `POST /v1/death-notice`: a certificate that the primary `dead` is dead, and a promise that it stays so.

@@ -34,6 +34,10 @@ impl Reconciler {
         let list = self.with_situation(duties::duties);
         let moving = self.is_moving();
         self.decided(list.iter().filter_map(|duty| said(duty, moving)).collect::<Vec<_>>().join(", "));
+        if !self.handing_off && !list.iter().any(|duty| matches!(duty, Duty::HandOff { .. })) {
+            // Nobody wants one any more: who asked for it was told how it ended.
+            self.shared.state().settle("HandoffFailed");
+        }
         let mut sends = Vec::new();
         for duty in &list {
             if let Duty::Send(send) = duty {

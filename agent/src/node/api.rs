@@ -14,23 +14,20 @@ use redisnode_http::{Handler, Method, Request, Response, StatusCode};
 use redisnode_proto::event::Severity;
 use redisnode_proto::message::{
     Ack, DeathNotice, HandoffRequest, Hello, ImportRequest, LayoutAnswer, OpenSlotsNotice, Outcome, ResumeRequest,
-    TakeoverRequest,
 };
 use redisnode_proto::topology::Role;
 use redisnode_proto::{Layout, Report};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::imports;
+use super::promote_in_order;
 use super::shared::{Shared, whole};
-use crate::resp::{Command, RespError};
 
 /// How long a caller waits for a fresh look at the server.
 const LOOK_WITHIN: Duration = Duration::from_millis(100);
 /// How long one answer to a death notice may take; the caller asks again.
 const NOTICE_WITHIN: Duration = Duration::from_secs(1);
 const HANDOFF_WITHIN: Duration = Duration::from_secs(20);
-/// The server's own limit for a planned failover is 5 s.
-const TAKEOVER_WITHIN: Duration = Duration::from_millis(5500);
 /// A server that lives but does not answer is excused so long (a long script, a slow disk).
 const SILENCE_ALLOWED_MS: u64 = 60_000;
 
@@ -56,7 +53,7 @@ async fn route(shared: &Arc<Shared>, request: Request) -> Response {
         routes::LAYOUT if put => with(&request, |layout| put_layout(shared, layout)),
         routes::HELLO if post => hello(shared, &request).await,
         routes::HANDOFF if post => handoff(shared, &request).await,
-        routes::TAKEOVER if post => takeover(shared, &request).await,
+        routes::TAKEOVER if post => promote_in_order::takeover(shared, &request).await,
         routes::DEATH_NOTICE if post => death_notice(shared, &request).await,
         routes::IMPORT if post => import(shared, &request).await,
         routes::OPEN_SLOTS if post => open_slots(shared, &request).await,
@@ -146,7 +143,7 @@ async fn hello(shared: &Shared, request: &Request) -> Response {
     Response::json(&**shared.report.borrow())
 }
 
-async fn fresh_look(shared: &Shared) {
+pub(super) async fn fresh_look(shared: &Shared) {
     if shared.state().server.is_certainly_down() {
         // There is nothing to look at, and the word that it is down is as new as can be.
         return;
@@ -188,54 +185,6 @@ async fn handoff(shared: &Shared, request: &Request) -> Response {
     };
     let pending = Outcome::Pending { reason: "the handoff is still going on; look at the status".into() };
     Response::json(&timeout(HANDOFF_WITHIN, ended).await.unwrap_or(pending))
-}
-
-/// The own server is promoted while the old primary serves: the server itself waits until it has everything.
-async fn takeover(shared: &Arc<Shared>, request: &Request) -> Response {
-    let wish: TakeoverRequest = match request.json() {
-        Ok(wish) => wish,
-        Err(refusal) => return refusal,
-    };
-    fresh_look(shared).await;
-    if let Some(reason) = unfit(shared, &wish) {
-        return Response::json(&Outcome::Refused { reason });
-    }
-    let outcome = match promote(shared).await {
-        Ok(Some(id)) => Outcome::Done { primary: id, name: shared.me.name.clone() },
-        Ok(None) => Outcome::Refused { reason: "the server was not promoted within 5 s".into() },
-        Err(error) => Outcome::Refused { reason: whole(&error) },
-    };
-    shared.wake.notify_one();
-    Response::json(&outcome)
-}
-
-fn unfit(shared: &Shared, wish: &TakeoverRequest) -> Option<String> {
-    let state = shared.state();
-    if state.stopping {
-        return Some(format!("{} is stopping itself", shared.me.name));
-    }
-    let Some(running) = state.server.running() else { return Some("the server does not answer".into()) };
-    let follows = running.view.myself().is_some_and(|me| me.primary.as_ref() == Some(&wish.from));
-    if !follows || !redisnode_proto::judge::is_in_sync(running) {
-        return Some(format!("the server of {} is not in sync with {}", shared.me.name, wish.from.short()));
-    }
-    None
-}
-
-async fn promote(shared: &Shared) -> Result<Option<redisnode_proto::NodeId>, RespError> {
-    let mut connection = shared.connect(LOOK_WITHIN).await?;
-    connection.set_deadline(Duration::from_secs(1));
-    connection.demand(&Command::new("CLUSTER").arg("FAILOVER")).await?;
-    let deadline = Instant::now() + TAKEOVER_WITHIN;
-    while Instant::now() < deadline {
-        let role = connection.demand(&Command::new("ROLE")).await?.into_array().unwrap_or_default();
-        if role.first().and_then(|word| word.as_text()) == Some("master") {
-            let id = connection.demand(&Command::new("CLUSTER").arg("MYID")).await?.text("CLUSTER MYID")?;
-            return Ok(id.parse().ok());
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(None)
 }
 
 /// Answered by the outcome, as far as it is known within a second.

@@ -1,6 +1,7 @@
 //! Planned change of primary: end the moves of slots, then let the best replica's agent promote its server while this
 //! one still serves. No acknowledged write is lost, since the server itself waits until the replica has everything.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +9,22 @@ use redisnode_proto::event::Severity;
 use redisnode_proto::judge::{Candidate, best_replica, is_in_sync};
 use redisnode_proto::message::{Outcome, TakeoverRequest};
 use redisnode_proto::report::Report;
-use redisnode_proto::{NodeId, NodeName};
+use redisnode_proto::{NodeId, NodeName, Offset};
+use tokio::time::Instant;
 
 use super::reconcile::Reconciler;
-use super::shared::Shared;
+use super::shared::{Shared, whole};
 use super::tasks::Done;
+use crate::resp::{Command, Connection, Reply, RespError};
 
 /// For the open slots to be finished and closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
-/// The server's own limit is 5 s.
-const TAKEOVER_WITHIN: Duration = Duration::from_secs(7);
+/// Votes, or the wait for the last bytes and the promotion.
+const TAKEOVER_WITHIN: Duration = Duration::from_secs(3);
+/// Longer than a replica's agent may take for its order.
+const HOLD_MS: i64 = 5000;
+/// A successor tells everybody at once; a ping later it is seen in any case.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
 const ASK_WITHIN: Duration = Duration::from_millis(500);
 
 impl Reconciler {
@@ -63,11 +70,68 @@ async fn run(shared: &Arc<Shared>, to: Option<NodeName>) -> Outcome {
         let whom = to.map_or_else(|| "no replica".to_owned(), |name| format!("{name} is not a replica that"));
         return refused(&format!("{whom} is in sync with this primary and stays; wait until one is"));
     };
-    let request = TakeoverRequest { from: me };
-    match shared.client.takeover(address, &request, TAKEOVER_WITHIN).await {
+    match ask(shared, &name, address, TakeoverRequest { from: me.clone(), held_at: None }).await {
+        Ok(Outcome::Pending { reason }) => {
+            tracing::info!(%reason, "writes are held for a handoff without votes");
+            held(shared, &name, address, me).await
+        }
         Ok(outcome) => outcome,
-        Err(error) => refused(&format!("the agent of {name} did not say how it ended: {}", error.whole())),
+        Err(reason) => refused(&reason),
     }
+}
+
+async fn ask(
+    shared: &Shared,
+    name: &NodeName,
+    address: SocketAddr,
+    request: TakeoverRequest,
+) -> Result<Outcome, String> {
+    let outcome = shared.client.takeover(address, &request, TAKEOVER_WITHIN).await;
+    outcome.map_err(|error| format!("the agent of {name} did not say how it ended: {}", error.whole()))
+}
+
+/// Primaries that have voted for this shard a moment ago do not vote again: this server holds its writes, and says up to
+/// where the replica must have come. Whatever happens, the hold ends by itself.
+async fn held(shared: &Shared, name: &NodeName, address: SocketAddr, me: NodeId) -> Outcome {
+    let mut own = match hold(shared).await {
+        Ok(own) => own,
+        Err(error) => return refused(&format!("writes cannot be held for the handoff: {}", whole(&error))),
+    };
+    let outcome = ask(shared, name, address, TakeoverRequest { from: me, held_at: Some(own.1) }).await;
+    let may_flow = match &outcome {
+        // The hold lasts until this server has seen its successor, so that none is acknowledged in between.
+        Ok(Outcome::Done { .. }) => became_replica(&mut own.0).await,
+        Ok(Outcome::Refused { .. } | Outcome::Pending { .. }) => true,
+        // It may still happen: the hold ends by itself, after the last moment for it.
+        Err(_) => false,
+    };
+    if may_flow && let Err(error) = own.0.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {
+        tracing::warn!(error = %whole(&error), "writes stay held for some seconds");
+    }
+    outcome.unwrap_or_else(|reason| refused(&reason))
+}
+
+/// Holds writes; the offset has everything that was ever acknowledged.
+async fn hold(shared: &Shared) -> Result<(Connection, Offset), RespError> {
+    let mut own = shared.connect(ASK_WITHIN).await?;
+    own.set_deadline(Duration::from_secs(1));
+    own.demand(&Command::new("CLIENT").arg("PAUSE").number(HOLD_MS).arg("WRITE")).await?;
+    let role = own.demand(&Command::new("ROLE")).await?.array("ROLE")?;
+    let offset = role.get(1).and_then(Reply::as_integer).and_then(|offset| u64::try_from(offset).ok());
+    let offset = offset.ok_or_else(|| RespError::Protocol { what: "ROLE".into(), reason: "no offset".into() })?;
+    Ok((own, Offset(offset)))
+}
+
+async fn became_replica(own: &mut Connection) -> bool {
+    let deadline = Instant::now() + SEEN_WITHIN;
+    while Instant::now() < deadline {
+        let role = own.demand(&Command::new("ROLE")).await.ok().and_then(Reply::into_array).unwrap_or_default();
+        if role.first().and_then(Reply::as_text) == Some("slave") {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    false
 }
 
 /// Reports of the mates (or of the wished one), asked for now.

@@ -19,6 +19,7 @@ mod look;
 mod migrate;
 mod prime;
 mod promote;
+mod promote_in_order;
 mod reconcile;
 mod reopen;
 mod reporting;
