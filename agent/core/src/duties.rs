@@ -28,6 +28,7 @@ use crate::situation::Situation;
 
 pub use founding::{FOUNDING_TIMEOUT, is_founding};
 pub use send::sends;
+pub(crate) use send::was_promoted_from;
 
 /// One thing to do to the own server, or one call to make.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,7 +72,8 @@ fn heir_of(s: &Situation<'_>, view: &View, target: &NodeId) -> Option<NodeName> 
     Some(heir).filter(|heir| *heir != s.me.name)
 }
 
-pub(super) fn was_promoted_from(identity: Option<&Identity>, id: &NodeId) -> bool {
+/// Whether the server of this identity was promoted in the place of `id`.
+pub(crate) fn was_promoted_from(identity: Option<&Identity>, id: &NodeId) -> bool {
     identity.is_some_and(|identity| identity.promoted_from.as_ref() == Some(id))
 }
 

@@ -7,6 +7,7 @@ use redisnode_proto::report::Report;
 use redisnode_proto::topology::{Direction, OpenSlot, Role, View};
 use redisnode_proto::{LayoutShard, Millis, NodeName, SlotSet, judge};
 
+use crate::duties::was_promoted_from;
 use crate::situation::{Answer, Situation};
 
 /// What the gate may know besides the situation.
@@ -40,12 +41,45 @@ pub fn gate(g: &GateSituation<'_>) -> Gate {
     let Some(view) = s.view() else { return held("the server does not answer yet", Vec::new()) };
     let Some(layout) = s.layout() else { return Gate::Open };
     let mine = view.myself().map(|me| me.slots.clone()).unwrap_or_default();
-    if !s.is_primary() || mine.is_empty() {
+    if !s.is_primary() {
         return Gate::Open;
+    }
+    if mine.is_empty() {
+        return target(g, view);
     }
     let others: Vec<&LayoutShard> =
         layout.shards.iter().filter(|shard| !shard.slots.is_empty() && !shard.has(&s.me.name)).collect();
     if others.is_empty() { alone(g, view, &mine) } else { among(g, view, &mine, &others) }
+}
+
+/// A deposed target of a move takes what clients bring by ASK, as long as its old mark stands: what its heir has of the
+/// slot would be behind that.
+fn target(g: &GateSituation<'_>, view: &View) -> Gate {
+    if !view.open.iter().any(|open| open.direction == Direction::Importing) {
+        return Gate::Open;
+    }
+    let members = g.node.layout().into_iter().flat_map(|layout| &layout.members);
+    let others: Vec<NodeName> =
+        members.map(|member| member.member.name.clone()).filter(|name| *name != g.node.me.name).collect();
+    let untried: Vec<NodeName> = others.iter().filter(|name| !was_tried(g, name)).cloned().collect();
+    if !untried.is_empty() {
+        return held("waiting until the others say whether one of them was promoted meanwhile", untried);
+    }
+    let heir = others.iter().find(|name| {
+        let report = g.node.peers.get(*name).and_then(|peer| peer.heard_since(g.started_at));
+        report.is_some_and(|report| was_promoted_from(report.ledger.identity.as_ref(), &view.me))
+    });
+    let reason = |heir| format!("{heir} was promoted meanwhile and goes on with what was arriving here");
+    heir.map_or(Gate::Open, |heir| held(&reason(heir), vec![heir.clone()]))
+}
+
+/// Whether `name` was called since the start, whatever came of it.
+fn was_tried(g: &GateSituation<'_>, name: &NodeName) -> bool {
+    match g.node.peers.get(name).map(|peer| &peer.answer) {
+        Some(Answer::Heard { at, .. }) => *at >= g.started_at,
+        Some(Answer::Silent { .. }) => true,
+        Some(Answer::NeverAsked) | None => false,
+    }
 }
 
 /// With one primary there is nobody to vote: every mate must have answered, or the coordinator has confirmed.
@@ -94,12 +128,7 @@ fn superseded(g: &GateSituation<'_>, view: &View, mine: &SlotSet) -> Option<Gate
         return None;
     }
     let mates = g.node.mates();
-    let tried = |name: &&&NodeName| match g.node.peers.get(**name).map(|peer| &peer.answer) {
-        Some(Answer::Heard { at, .. }) => *at >= g.started_at,
-        Some(Answer::Silent { .. }) => true,
-        Some(Answer::NeverAsked) | None => false,
-    };
-    let untried: Vec<NodeName> = mates.iter().filter(|name| !tried(name)).map(|name| (*name).clone()).collect();
+    let untried: Vec<NodeName> = mates.iter().filter(|name| !was_tried(g, name)).map(|name| (*name).clone()).collect();
     if !untried.is_empty() {
         return Some(held(
             "waiting until the replicas' agents say whether one of them was promoted meanwhile",

@@ -5,7 +5,7 @@ use redisnode_proto::topology::{Direction, Role};
 use redisnode_proto::{ConfigEpoch, Millis, NodeName};
 
 use super::{Gate, GateSituation, gate};
-use crate::testing::{NOW, Scene, alone, dead, fail_over, line, mark, name, peers, slot, slots};
+use crate::testing::{NOW, Scene, alone, dead, fail_over, id, line, mark, name, peers, slot, slots};
 
 fn at_gate(scene: &Scene, layout_confirmed: bool) -> Gate {
     gate(&GateSituation { node: &scene.situation(), started_at: NOW, layout_confirmed })
@@ -173,4 +173,21 @@ fn a_slot_that_a_witness_has_open_for_arrival_need_not_be_bound_to_this_one_ther
     assert!(is_open(&scene), "the move cannot end before this gate opens");
     line(&mut scene.their(1).view, 0).slots = slots("");
     assert!(!is_open(&scene), "nor is that all that it shows");
+}
+
+#[test]
+fn a_target_without_slots_that_was_deposed_takes_nothing_by_ask() {
+    let arriving = || {
+        let mut scene = Scene::new(0, 2, 1);
+        scene.myself().slots = slots("");
+        scene.view().open = vec![mark(9000, Direction::Importing, 1)];
+        scene
+    };
+    assert!(is_open(&arriving()));
+    let mut scene = arriving();
+    scene.peers.remove(&name(1));
+    assert_eq!(asks(&at_gate(&scene, true)), [name(1)]);
+    let mut scene = arriving();
+    scene.said(2).ledger.identity.as_mut().unwrap().promoted_from = Some(id(0));
+    assert_eq!(asks(&at_gate(&scene, true)), [name(2)]);
 }
