@@ -20,7 +20,8 @@ pub fn start_check(s: &StartSituation<'_>) -> StartVerdict {
 
 fn as_replica(s: &StartSituation<'_>, identity: &DiskIdentity) -> StartVerdict {
     let Some(primary) = identity.primary.as_ref().filter(|_| s.disk.has_data) else {
-        return verdict(Row::Replica, start(false));
+        // A primary without slots may be the deposed target of a move: the gate asks.
+        return verdict(Row::Replica, start(identity.role == Role::Primary));
     };
     let facts = Facts::gather(s, identity);
     let Some(name) = facts.name_of(primary) else { return verdict(Row::Replica, start(false)) };

@@ -126,10 +126,10 @@ fn a_replica_with_data_asks_its_primary_first_and_starts_if_that_is_silent() {
 }
 
 #[test]
-fn a_primary_without_slots_has_nothing_to_lose_and_starts() {
+fn a_primary_without_slots_starts_and_asks_before_it_takes_writes_as_the_target_of_a_move() {
     let mut check = Check::new(0, 2, 1);
     check.disk.identity.as_mut().unwrap().slots = slots("");
-    assert_eq!(starts(&check.verdict()), Some((Row::Replica, false, false)));
+    assert_eq!(starts(&check.verdict()), Some((Row::Replica, true, false)));
 }
 
 #[test]
