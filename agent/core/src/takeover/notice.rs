@@ -41,6 +41,9 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     if let Some(reason) = unfit(s, me, notice) {
         return Step::Answer(Outcome::Refused { reason });
     }
+    if let Some(step) = better_sibling(s, received) {
+        return step;
+    }
     let voters = Voters::look(s, received.at, &notice.dead);
     let reopen = reopened(s, &notice.dead);
     let promote = |how| Step::Promote { how, reopen: reopen.clone() };
@@ -68,6 +71,37 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
         return promote(Promotion::Force);
     }
     pending("not enough primaries vote, and not enough are known to be dead")
+}
+
+/// A server that was restarted after it was chosen has only what its disk had. Before it asks for votes it lets a sibling
+/// that has the data by a sync of its own life go first: the sender asks that one next.
+fn better_sibling(s: &Situation<'_>, received: &ReceivedNotice) -> Option<Step> {
+    let begun = s.inbox.forced_at.is_some_and(|at| at >= received.at);
+    if begun || s.running().is_none_or(|running| running.synced_since_start) {
+        return None;
+    }
+    let siblings: Vec<&NodeName> = s.mates().into_iter().filter(|name| **name != received.notice.by).collect();
+    let asked = |name: &&NodeName| {
+        s.peers.get(*name).is_some_and(|peer| match &peer.answer {
+            Answer::Heard { at, .. } => *at >= received.at,
+            Answer::Silent { .. } => true,
+            Answer::NeverAsked => false,
+        })
+    };
+    let unasked: Vec<NodeName> = siblings.iter().filter(|name| !asked(name)).map(|name| (*name).clone()).collect();
+    if !unasked.is_empty() {
+        return Some(Step::Ask(unasked));
+    }
+    let holds = |name: &&&NodeName| {
+        let report = s.peers.get(**name).and_then(|peer| peer.heard_since(received.at)).filter(|r| !r.stopping);
+        report.and_then(|report| report.server.running()).is_some_and(|running| {
+            let follows = running.view.myself().is_some_and(|me| me.primary.as_ref() == Some(&received.notice.dead));
+            follows && running.synced_since_start
+        })
+    };
+    let better = siblings.iter().find(holds)?;
+    let reason = format!("{better} has newer data than the server of {}, which was restarted", s.me.name);
+    Some(Step::Answer(Outcome::Refused { reason }))
 }
 
 /// What a member that has left answers, also while it has no server: that one never comes back, and whoever asks must

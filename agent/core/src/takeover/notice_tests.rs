@@ -61,6 +61,21 @@ fn a_takeover_must_rise_above_an_epoch_that_only_the_dead_one_knew() {
 }
 
 #[test]
+fn a_server_that_was_restarted_lets_a_sibling_that_has_synced_go_first() {
+    let mut told = told(3, 2, 0);
+    told.0.inbox.forced_at = None;
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force));
+    told.0.running().synced_since_start = false;
+    assert!(refusal(answer(&told)).contains("newer data"));
+    told.0.their(4).synced_since_start = false;
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Force), "nobody has anything better");
+    told.0.peers.remove(&name(4));
+    assert_eq!(answer(&told), Step::Ask(vec![name(4)]));
+    told.0.inbox.forced_at = Some(told.1.at);
+    assert!(is_pending(&answer(&told)), "a refusal would let another one be asked while votes come in");
+}
+
+#[test]
 fn among_three_primaries_the_others_vote_first_and_have_150_ms() {
     let mut told = told(3, 1, 149);
     assert!(is_pending(&answer(&told)));
