@@ -19,7 +19,7 @@ const HISTORIES: u64 = 2000;
 const OPEN: [(u64, &str); 5] = [
     (576, "an acknowledged write is lost"),
     (964, "an acknowledged write is lost"),
-    (1220, "two owners acknowledge"),
+    (1256, "does not converge"),
     (1837, "a key is doubled"),
     (1873, "a key is doubled"),
 ];

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use redisnode_proto::layout::Layout;
 use redisnode_proto::report::{Report, Running};
-use redisnode_proto::topology::{Health, Role, View};
+use redisnode_proto::topology::{Direction, Health, Role, View};
 use redisnode_proto::{NodeId, NodeName, SlotSet, judge};
 
 use super::{Duty, ask};
@@ -19,7 +19,9 @@ pub(super) fn claim(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     if me.role != Role::Primary || s.primary_of(shard) != &s.me.name || s.stopping {
         return;
     }
-    let free = shard.slots.difference(&view.covered());
+    // With a mark a slot is bound to nobody in the own table, whoever claims it (Redis): the mark goes first.
+    let arriving = view.open.iter().filter(|open| open.direction == Direction::Importing).map(|open| open.slot);
+    let free = shard.slots.difference(&view.covered()).difference(&arriving.collect());
     if free.is_empty() || !knows_everybody(layout, view) {
         return;
     }

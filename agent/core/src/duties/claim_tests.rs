@@ -1,10 +1,10 @@
 //! Slots without an owner: claimed by who should have them, when those who vote see it so, and nobody holds their data.
 
 use redisnode_proto::report::ServerState;
-use redisnode_proto::topology::Role;
+use redisnode_proto::topology::{Direction, Role};
 
 use super::Duty;
-use crate::testing::{Scene, dead, id, line, name, share, slot, slots};
+use crate::testing::{Scene, dead, id, line, mark, name, share, slot, slots};
 
 /// `c-0`: nobody owns the slots of its shard, in anybody's eyes.
 fn ownerless(shards: usize, replicas: usize) -> Scene {
@@ -113,4 +113,20 @@ fn who_is_not_the_shards_primary_or_is_stopping_claims_nothing() {
     let mut scene = ownerless(3, 0);
     scene.layout().members[0].leaving = true;
     assert_eq!(claims(&scene), None);
+}
+
+#[test]
+fn a_slot_that_is_marked_as_arriving_is_not_claimed_before_everybody_has_said_that_it_has_no_owner() {
+    let marked = || {
+        let mut scene = Scene::new(0, 2, 0);
+        scene.everybody(|view| {
+            line(view, 0).slots.remove(slot(5));
+        });
+        scene.view().open = vec![mark(5, Direction::Importing, 1)];
+        scene
+    };
+    assert_eq!(marked().duties(), [Duty::CloseExport { slot: slot(5) }], "then it is claimed");
+    let mut scene = marked();
+    scene.silence(1);
+    assert!(!scene.duties().iter().any(|duty| matches!(duty, Duty::Claim { .. } | Duty::CloseExport { .. })));
 }

@@ -38,16 +38,22 @@ fn importing(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty
 }
 
 /// A slot that was marked before its owner was known, or whose owner was forgotten: with the mark it is never bound to
-/// anybody (measured). The mark goes, and the owner that others show is asked to begin the move again.
+/// anybody (measured). The mark goes, and the owner that others show is asked to begin the move again; if there is none
+/// for sure, the slot can be claimed then.
 fn unbound(s: &Situation<'_>, open: &OpenSlot, out: &mut Vec<Duty>) {
     let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
     let others: Vec<NodeName> = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name).collect();
     let views = others.iter().filter_map(|name| s.fresh(name)?.server.running()).map(|running| &running.view);
     let owner = views.filter_map(|view| view.owner(open.slot)).max_by_key(|node| node.epoch);
-    match owner.and_then(|node| s.name_of(&node.id)) {
-        Some(owner) => out.push(Duty::CloseImport { slot: open.slot, owner }),
-        None => ask(out, others.into_iter().filter(|name| s.fresh(name).is_none())),
+    if let Some(owner) = owner.and_then(|node| s.name_of(&node.id)) {
+        out.push(Duty::CloseImport { slot: open.slot, owner });
+        return;
     }
+    let unheard: Vec<NodeName> = others.into_iter().filter(|name| s.fresh(name).is_none()).collect();
+    if unheard.is_empty() {
+        out.push(Duty::CloseExport { slot: open.slot });
+    }
+    ask(out, unheard);
 }
 
 fn is_sending(report: &Report, s: &Situation<'_>, open: &OpenSlot) -> bool {
