@@ -21,6 +21,8 @@ use crate::resp::{Command, Connection, Reply, RespError};
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Votes, or the wait for the last bytes and the promotion.
 const TAKEOVER_WITHIN: Duration = Duration::from_secs(3);
+/// For a replica that is behind.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1);
 /// Longer than a replica's agent may take for its order.
 const HOLD_MS: i64 = 5000;
 /// A successor tells everybody at once; a ping later it is seen in any case.
@@ -65,8 +67,11 @@ async fn run(shared: &Arc<Shared>, to: Option<NodeName>) -> Outcome {
     let Some(me) = shared.state().server.running().map(|running| running.view.me.clone()) else {
         return refused("the server does not answer");
     };
-    let mates = fresh_mates(shared, to.as_ref()).await;
-    let Some((name, address)) = choose(&mates, &me) else {
+    let chosen = match caught_up(shared, to.as_ref(), &me).await {
+        Ok(chosen) => chosen,
+        Err(error) => return refused(&format!("the server does not answer: {}", whole(&error))),
+    };
+    let Some((name, address, _)) = chosen else {
         let whom = to.map_or_else(|| "no replica".to_owned(), |name| format!("{name} is not a replica that"));
         return refused(&format!("{whom} is in sync with this primary and stays; wait until one is"));
     };
@@ -113,13 +118,24 @@ async fn held(shared: &Shared, name: &NodeName, address: SocketAddr, me: NodeId)
 
 /// Holds writes; the offset has everything that was ever acknowledged.
 async fn hold(shared: &Shared) -> Result<(Connection, Offset), RespError> {
+    let mut own = connect(shared).await?;
+    own.demand(&Command::new("CLIENT").arg("PAUSE").number(HOLD_MS).arg("WRITE")).await?;
+    let offset = offset(&mut own).await?;
+    Ok((own, offset))
+}
+
+async fn connect(shared: &Shared) -> Result<Connection, RespError> {
     let mut own = shared.connect(ASK_WITHIN).await?;
     own.set_deadline(Duration::from_secs(1));
-    own.demand(&Command::new("CLIENT").arg("PAUSE").number(HOLD_MS).arg("WRITE")).await?;
+    Ok(own)
+}
+
+/// A primary's own offset.
+async fn offset(own: &mut Connection) -> Result<Offset, RespError> {
     let role = own.demand(&Command::new("ROLE")).await?.array("ROLE")?;
     let offset = role.get(1).and_then(Reply::as_integer).and_then(|offset| u64::try_from(offset).ok());
     let offset = offset.ok_or_else(|| RespError::Protocol { what: "ROLE".into(), reason: "no offset".into() })?;
-    Ok((own, Offset(offset)))
+    Ok(Offset(offset))
 }
 
 async fn became_replica(own: &mut Connection) -> bool {
@@ -132,6 +148,21 @@ async fn became_replica(own: &mut Connection) -> bool {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     false
+}
+
+/// The best replica, as soon as it follows without delay: writes stop for as long as it needs to come to the end, and one
+/// that has just synced may be half a second behind. It is not waited for longer than that is worth.
+async fn caught_up(shared: &Arc<Shared>, to: Option<&NodeName>, me: &NodeId) -> Result<Option<Heir>, RespError> {
+    let mut own = connect(shared).await?;
+    let deadline = Instant::now() + CAUGHT_UP_WITHIN;
+    loop {
+        let before = offset(&mut own).await?;
+        let chosen = choose(&fresh_mates(shared, to).await, me);
+        if chosen.as_ref().is_none_or(|(_, _, has)| *has >= before) || Instant::now() >= deadline {
+            return Ok(chosen);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Reports of the mates (or of the wished one), asked for now.
@@ -160,7 +191,10 @@ async fn fresh_mates(shared: &Arc<Shared>, to: Option<&NodeName>) -> Vec<Report>
     calls.join_all().await.into_iter().flatten().collect()
 }
 
-fn choose(mates: &[Report], me: &NodeId) -> Option<(NodeName, std::net::SocketAddr)> {
+/// Who takes over, where its agent is, and how far its server is.
+type Heir = (NodeName, SocketAddr, Offset);
+
+fn choose(mates: &[Report], me: &NodeId) -> Option<Heir> {
     let fit = mates.iter().filter(|report| !report.stopping).filter_map(|report| {
         let running = report.server.running().filter(|running| is_in_sync(running))?;
         let follows = running.view.myself().is_some_and(|line| line.primary.as_ref() == Some(me));
@@ -169,7 +203,7 @@ fn choose(mates: &[Report], me: &NodeId) -> Option<(NodeName, std::net::SocketAd
     });
     let best = best_replica(fit)?;
     let report = mates.iter().find(|report| report.member.name == best.name)?;
-    Some((best.name, report.address.agent()))
+    Some((best.name, report.address.agent(), best.offset))
 }
 
 fn refused(reason: &str) -> Outcome {

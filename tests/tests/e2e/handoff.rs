@@ -61,7 +61,8 @@ fn again_and_again_in_one_shard(server: &Server) {
         let gap = handed_off(&cluster, &cluster.member_on(owner), |cluster, member| {
             cluster.kill(member, &[Which::Launcher], Signal::SIGTERM);
         });
-        assert!(gap < 2 * PROMISE, "writes stopped for {gap:?}");
+        // A server that asks for votes and gets none holds writes for 5 s.
+        assert!(gap < Duration::from_secs(1), "writes stopped for {gap:?}");
     }
     nothing_lost(&cluster, &mut load);
 }
