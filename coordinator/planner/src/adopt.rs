@@ -48,12 +48,18 @@ fn primary_of<'n>(facts: &Facts, shard: &LayoutShard, nodes: &[&'n NodeName]) ->
     let intact = |name: &&NodeName| facts.node(name).is_some_and(Node::is_intact);
     let dead = facts.base.and_then(|base| base.member(&shard.primary)).and_then(|m| m.node_id.as_ref());
     let may_hold = |name: &NodeName| facts.node(name).is_some_and(|node| node.may_hold_copy_of(dead));
+    // A replica that was named because its primary is dead stays named until somebody owns the slots.
+    let was_named = |name: &&NodeName| {
+        let node = facts.node(name).filter(|node| node.is_heard());
+        intact(name) && node.is_some_and(|node| node.follows().is_some_and(|id| node.may_hold_copy_of(Some(id))))
+    };
     let is_primary = |name: &&NodeName| role(name) == Some(Role::Primary);
     let may_own = |name: &&NodeName| intact(name) && role(name) != Some(Role::Replica);
     owner
         .or_else(|| listed.filter(may_own))
         .or_else(|| nodes.iter().copied().find(is_primary).filter(|_| shard.slots.is_empty()))
         .or_else(|| listed.filter(|_| shard.slots.is_empty()))
+        .or_else(|| listed.filter(was_named))
         .or_else(|| best_holder(facts, dead, nodes))
         .or_else(|| nodes.iter().copied().find(|name| intact(name) && may_hold(name)))
         .or_else(|| nodes.iter().copied().find(is_primary))

@@ -11,7 +11,7 @@ use redisnode_tests::servers::Server;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 
-use crate::run::{cases, missing, put, wait_replica};
+use crate::run::{cases, missing, put, wait_in_sync, wait_replica};
 
 cases! {
     removed_while_down: "system", "valkey-9.1";
@@ -22,6 +22,7 @@ cases! {
 fn removed_while_down(server: &Server) {
     let cluster = LocalCluster::start(server, Spec::of(3, 1).stored());
     let keys = put(&cluster.ports(), "folder-", 200);
+    wait_in_sync(&cluster);
     let member = cluster.a_primary();
     cluster.kill_whole(&member, Duration::from_millis(300), |member| fs::remove_dir_all(&member.folder).unwrap());
     wait_replica(&cluster, &member, Duration::from_mins(1));
@@ -37,6 +38,7 @@ fn of_another_cluster(server: &Server) {
         other.wait_settled(Duration::from_secs(5)).nodes.into_iter().map(|node| node.id).collect();
     let cluster = LocalCluster::start(server, Spec::of(3, 1).stored());
     let keys = put(&cluster.ports(), "own-", 200);
+    wait_in_sync(&cluster);
     let member = cluster.a_primary();
     other.stop(Signal::SIGTERM);
     let (from, kept) = (stranger.folder.clone(), cluster.folder().join("kept"));

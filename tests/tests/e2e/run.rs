@@ -124,3 +124,18 @@ pub(crate) fn missing(ports: &[u16], keys: &[String]) -> Vec<String> {
     };
     keys.iter().filter(|key| !has(key)).cloned().collect()
 }
+
+/// Waits until every replica has everything that its primary has.
+pub(crate) fn wait_in_sync(cluster: &LocalCluster) {
+    wait_until(Duration::from_secs(20), "replicas have everything", || {
+        let view = cluster.agreed()?;
+        for owner in view.owners() {
+            let offset = view::info(owner.port)?.get("master_repl_offset").cloned();
+            for replica in view.replicas_of(&owner.id) {
+                let has = view::info(replica.port)?.get("slave_repl_offset").cloned();
+                check(has >= offset, || format!("{has:?} of {offset:?} on {}", replica.port))?;
+            }
+        }
+        Ok(())
+    });
+}

@@ -11,7 +11,7 @@ use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::Options;
 
-use crate::run::{LAST, cases, load, missing, put, wait_processes, wait_replica};
+use crate::run::{LAST, cases, load, missing, put, wait_in_sync, wait_processes, wait_replica};
 
 cases! {
     of_a_killed_server alone: "system", "redis-8.6", "valkey-9.1";
@@ -153,19 +153,4 @@ fn without_replicas_the_loss_is_said(server: &Server) {
         status.contains(&member.name) && status.contains("lost"),
         "the loss is said, with the node's name: {status}"
     );
-}
-
-/// Waits until every replica has everything that its primary has.
-fn wait_in_sync(cluster: &LocalCluster) {
-    wait_until(Duration::from_secs(20), "replicas have everything", || {
-        let view = cluster.agreed()?;
-        for owner in view.owners() {
-            let offset = view::info(owner.port)?.get("master_repl_offset").cloned();
-            for replica in view.replicas_of(&owner.id) {
-                let has = view::info(replica.port)?.get("slave_repl_offset").cloned();
-                check(has >= offset, || format!("{has:?} of {offset:?} on {}", replica.port))?;
-            }
-        }
-        Ok(())
-    });
 }
