@@ -45,21 +45,16 @@ fn primary_of<'n>(facts: &Facts, shard: &LayoutShard, nodes: &[&'n NodeName]) ->
         (owned.intersection(&shard.slots).len(), owned.len(), **name == shard.primary)
     });
     let role = |name: &NodeName| facts.node(name).and_then(Node::role);
-    let intact = |name: &&NodeName| facts.node(name).is_some_and(Node::is_intact);
+    // A member that refuses its folder will own nothing, whatever the folder says.
+    let intact = |name: &&NodeName| facts.node(name).is_some_and(|node| node.is_intact() && !node.is_refused());
     let dead = facts.base.and_then(|base| base.member(&shard.primary)).and_then(|m| m.node_id.as_ref());
     let may_hold = |name: &NodeName| facts.node(name).is_some_and(|node| node.may_hold_copy_of(dead));
-    // A replica that was named because its primary is dead stays named until somebody owns the slots.
-    let was_named = |name: &&NodeName| {
-        let node = facts.node(name).filter(|node| node.is_heard());
-        intact(name) && node.is_some_and(|node| node.follows().is_some_and(|id| node.may_hold_copy_of(Some(id))))
-    };
     let is_primary = |name: &&NodeName| role(name) == Some(Role::Primary);
     let may_own = |name: &&NodeName| intact(name) && role(name) != Some(Role::Replica);
     owner
         .or_else(|| listed.filter(may_own))
         .or_else(|| nodes.iter().copied().find(is_primary).filter(|_| shard.slots.is_empty()))
         .or_else(|| listed.filter(|_| shard.slots.is_empty()))
-        .or_else(|| listed.filter(was_named))
         .or_else(|| best_holder(facts, dead, nodes))
         .or_else(|| nodes.iter().copied().find(|name| intact(name) && may_hold(name)))
         .or_else(|| nodes.iter().copied().find(is_primary))

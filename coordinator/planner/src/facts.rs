@@ -233,6 +233,11 @@ impl<'a> Node<'a> {
         (report.disk.has_data && on_disk) || !report.server.is_certainly_down()
     }
 
+    /// Its agent refuses the folder, or the server.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.report.is_some_and(|report| matches!(report.server, ServerState::Refused { .. }))
+    }
+
     /// In the incarnation and with the id that the base lists.
     pub(crate) fn is_intact(&self) -> bool {
         self.is_kept() && self.former_id().is_none()

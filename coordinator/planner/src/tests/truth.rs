@@ -285,19 +285,3 @@ fn a_silent_replica_may_hold_the_copy_whatever_shard_its_primary_is_listed_in_no
     assert!(declines(&plan, Why::TakeoverPending).unwrap().contains(heir.as_str()));
     assert!(plan.layout.is_none_or(|layout| layout.forget.is_empty()));
 }
-
-#[test]
-fn a_replica_that_was_named_for_a_dead_primary_stays_named_until_somebody_owns_the_slots() {
-    let mut model = settled(3, 1);
-    let heir = model.heir_of(&name(1)).unwrap();
-    let newborn = model.newborn(&name(1), 1);
-    model.nodes.insert(name(1), newborn);
-    model.refresh();
-    for look in 0..4 {
-        if let Some(layout) = model.plan().layout {
-            let shard = layout.shard_of(&heir).unwrap();
-            assert_eq!(shard.primary, heir, "at look {look}");
-            model.published = Some(layout);
-        }
-    }
-}
