@@ -25,6 +25,9 @@ const TAKEOVER_WITHIN: Duration = Duration::from_secs(3);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1);
 /// Longer than a replica's agent may take for its order.
 const HOLD_MS: i64 = 5000;
+/// So long the outcome of an order without votes is asked for: a replica that answers nothing for longer is one that the
+/// other servers take for failed at the usual node time-out.
+const HELD_AT_MOST: Duration = Duration::from_secs(15);
 /// A successor tells everybody at once; a ping later it is seen in any case.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 const ASK_WITHIN: Duration = Duration::from_millis(500);
@@ -102,13 +105,22 @@ async fn held(shared: &Shared, name: &NodeName, address: SocketAddr, me: NodeId)
         Ok(own) => own,
         Err(error) => return refused(&format!("writes cannot be held for the handoff: {}", whole(&error))),
     };
-    let outcome = ask(shared, name, address, TakeoverRequest { from: me, held_at: Some(own.1) }).await;
+    let request = TakeoverRequest { from: me, held_at: Some(own.1) };
+    let deadline = Instant::now() + HELD_AT_MOST;
+    let outcome = loop {
+        let outcome = ask(shared, name, address, request.clone()).await;
+        // What was ordered may still be obeyed: the hold is renewed, and the same one is asked again how it ended.
+        let unsettled = matches!(outcome, Ok(Outcome::Pending { .. }) | Err(_));
+        if !unsettled || Instant::now() >= deadline || own.0.demand(&pause()).await.is_err() {
+            break outcome;
+        }
+    };
     let may_flow = match &outcome {
         // The hold lasts until this server has seen its successor, so that none is acknowledged in between.
         Ok(Outcome::Done { .. }) => became_replica(&mut own.0).await,
-        Ok(Outcome::Refused { .. } | Outcome::Pending { .. }) => true,
-        // It may still happen: the hold ends by itself, after the last moment for it.
-        Err(_) => false,
+        Ok(Outcome::Refused { .. }) => true,
+        // Nobody knows: the hold ends by itself.
+        Ok(Outcome::Pending { .. }) | Err(_) => false,
     };
     if may_flow && let Err(error) = own.0.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {
         tracing::warn!(error = %whole(&error), "writes stay held for some seconds");
@@ -119,7 +131,7 @@ async fn held(shared: &Shared, name: &NodeName, address: SocketAddr, me: NodeId)
 /// Holds writes; the offset has everything that was ever acknowledged.
 async fn hold(shared: &Shared) -> Result<(Connection, Offset), RespError> {
     let mut own = connect(shared).await?;
-    own.demand(&Command::new("CLIENT").arg("PAUSE").number(HOLD_MS).arg("WRITE")).await?;
+    own.demand(&pause()).await?;
     let offset = offset(&mut own).await?;
     Ok((own, offset))
 }
@@ -128,6 +140,10 @@ async fn connect(shared: &Shared) -> Result<Connection, RespError> {
     let mut own = shared.connect(ASK_WITHIN).await?;
     own.set_deadline(Duration::from_secs(1));
     Ok(own)
+}
+
+fn pause() -> Command {
+    Command::new("CLIENT").arg("PAUSE").number(HOLD_MS).arg("WRITE")
 }
 
 /// A primary's own offset.

@@ -30,6 +30,10 @@ pub(super) async fn takeover(shared: &Arc<Shared>, request: &Request) -> Respons
         Err(refusal) => return refusal,
     };
     fresh_look(shared).await;
+    if wish.held_at.is_some() && shared.state().server.running().is_none() {
+        // An earlier order may be waiting in it.
+        return Response::json(&Outcome::Pending { reason: "the server does not answer".into() });
+    }
     if let Some(reason) = unfit(shared, &wish) {
         return Response::json(&Outcome::Refused { reason });
     }
@@ -41,7 +45,9 @@ pub(super) async fn takeover(shared: &Arc<Shared>, request: &Request) -> Respons
     let outcome = match promoted {
         Ok(Some(id)) => Outcome::Done { primary: id, name: shared.me.name.clone() },
         Ok(None) if wish.held_at.is_none() => Outcome::Pending { reason: "the other primaries did not vote".into() },
-        Ok(None) => Outcome::Refused { reason: "the server did not get everything from its primary in time".into() },
+        Ok(None) => Outcome::Pending { reason: "the server is not promoted yet".into() },
+        // An order without votes may still be obeyed later: its primary must not let writes flow for an error.
+        Err(error) if wish.held_at.is_some() => Outcome::Pending { reason: whole(&error) },
         Err(error) => Outcome::Refused { reason: whole(&error) },
     };
     Response::json(&outcome)

@@ -131,6 +131,9 @@ impl Reconciler {
     }
 
     fn not_reopened(&self, slots: &[(Slot, NodeId)]) {
+        if slots.is_empty() {
+            return;
+        }
         let list: Vec<String> = slots.iter().map(|(slot, target)| format!("{slot} to {}", target.short())).collect();
         let text = format!(
             "{} was promoted while slots were on their way, and its server refused to open them again ({}); keys that \
