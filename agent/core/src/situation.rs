@@ -106,6 +106,17 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Whether it was called at or after `moment`, or has been silent since before, whatever came of it.
+    pub fn was_tried_since(&self, moment: Millis) -> bool {
+        match &self.answer {
+            Answer::Heard { at, .. } => *at >= moment,
+            Answer::Silent { .. } => true,
+            Answer::NeverAsked => false,
+        }
+    }
+}
+
 /// How long what a peer said is good for a decision that it could have made wrong meanwhile.
 pub const FRESH_FOR: Millis = Millis(1000);
 
@@ -128,6 +139,12 @@ impl<'a> Situation<'a> {
     /// The shard that the Layout has this node in.
     pub fn my_shard(&self) -> Option<&'a LayoutShard> {
         self.layout()?.shard_of(&self.me.name)
+    }
+
+    /// All other members of the Layout.
+    pub fn others(&self) -> Vec<NodeName> {
+        let members = self.layout().into_iter().flat_map(|layout| &layout.members);
+        members.map(|member| &member.member.name).filter(|name| **name != self.me.name).cloned().collect()
     }
 
     /// The others of that shard.

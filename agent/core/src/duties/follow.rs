@@ -74,8 +74,7 @@ fn superseded(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     if s.running().is_none_or(|running| running.keys == 0) {
         return;
     }
-    let members = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
-    let others: Vec<NodeName> = members.unwrap_or_default().into_iter().filter(|name| *name != s.me.name).collect();
+    let others = s.others();
     let heir = |name: &&NodeName| {
         s.fresh(name).is_some_and(|report| super::send::was_promoted_from(report.ledger.identity.as_ref(), &view.me))
     };

@@ -41,8 +41,7 @@ fn importing(s: &Situation<'_>, view: &View, open: &OpenSlot, out: &mut Vec<Duty
 /// anybody (measured). The mark goes, and the owner that others show is asked to begin the move again; if there is none
 /// for sure, the slot can be claimed then.
 fn unbound(s: &Situation<'_>, open: &OpenSlot, out: &mut Vec<Duty>) {
-    let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
-    let others: Vec<NodeName> = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name).collect();
+    let others = s.others();
     let views = others.iter().filter_map(|name| s.fresh(name)?.server.running()).map(|running| &running.view);
     let owner = views.filter_map(|view| view.owner(open.slot)).max_by_key(|node| node.epoch);
     if let Some(owner) = owner.and_then(|node| s.name_of(&node.id)) {

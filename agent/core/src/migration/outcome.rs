@@ -1,5 +1,6 @@
 //! What an answer to `MIGRATE` means. REPLACE only where this agent itself saw a time-out, against the same source, of a
-//! slot that it had opened itself: otherwise the target's key may be newer than ours, and REPLACE would lose it (measured: a list of 100 became 1).
+//! slot that it had opened itself: otherwise the target's key may be newer than ours, and REPLACE would lose it
+//! (measured: a list of 100 became 1).
 
 use redisnode_proto::NodeId;
 

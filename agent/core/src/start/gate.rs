@@ -8,7 +8,7 @@ use redisnode_proto::topology::{Direction, OpenSlot, Role, View};
 use redisnode_proto::{LayoutShard, Millis, NodeName, SlotSet, judge};
 
 use crate::duties::was_promoted_from;
-use crate::situation::{Answer, Situation};
+use crate::situation::Situation;
 
 /// What the gate may know besides the situation.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +58,7 @@ fn target(g: &GateSituation<'_>, view: &View) -> Gate {
     if !view.open.iter().any(|open| open.direction == Direction::Importing) {
         return Gate::Open;
     }
-    let members = g.node.layout().into_iter().flat_map(|layout| &layout.members);
-    let others: Vec<NodeName> =
-        members.map(|member| member.member.name.clone()).filter(|name| *name != g.node.me.name).collect();
+    let others = g.node.others();
     let untried: Vec<NodeName> = others.iter().filter(|name| !was_tried(g, name)).cloned().collect();
     if !untried.is_empty() {
         return held("waiting until the others say whether one of them was promoted meanwhile", untried);
@@ -75,11 +73,7 @@ fn target(g: &GateSituation<'_>, view: &View) -> Gate {
 
 /// Whether `name` was called since the start, whatever came of it.
 fn was_tried(g: &GateSituation<'_>, name: &NodeName) -> bool {
-    match g.node.peers.get(name).map(|peer| &peer.answer) {
-        Some(Answer::Heard { at, .. }) => *at >= g.started_at,
-        Some(Answer::Silent { .. }) => true,
-        Some(Answer::NeverAsked) | None => false,
-    }
+    g.node.peers.get(name).is_some_and(|peer| peer.was_tried_since(g.started_at))
 }
 
 /// With one primary there is nobody to vote: every mate must have answered, or the coordinator has confirmed.

@@ -81,13 +81,7 @@ fn better_sibling(s: &Situation<'_>, received: &ReceivedNotice) -> Option<Step> 
         return None;
     }
     let siblings: Vec<&NodeName> = s.mates().into_iter().filter(|name| **name != received.notice.by).collect();
-    let asked = |name: &&NodeName| {
-        s.peers.get(*name).is_some_and(|peer| match &peer.answer {
-            Answer::Heard { at, .. } => *at >= received.at,
-            Answer::Silent { .. } => true,
-            Answer::NeverAsked => false,
-        })
-    };
+    let asked = |name: &&NodeName| s.peers.get(*name).is_some_and(|peer| peer.was_tried_since(received.at));
     let unasked: Vec<NodeName> = siblings.iter().filter(|name| !asked(name)).map(|name| (*name).clone()).collect();
     if !unasked.is_empty() {
         return Some(Step::Ask(unasked));
@@ -125,10 +119,8 @@ fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<S
     let dead = view.node(&received.notice.dead);
     let claimed = dead.map(|dead| dead.slots.clone()).unwrap_or_default();
     let dead_epoch = dead.map(|dead| dead.epoch).unwrap_or_default();
-    let names = s.layout().map(|layout| layout.members.iter().map(|m| m.member.name.clone()).collect::<Vec<_>>());
-    let others = names.unwrap_or_default().into_iter().filter(|name| *name != s.me.name);
     let mut unasked = Vec::new();
-    for name in others {
+    for name in s.others() {
         match s.peers.get(&name).map(|peer| &peer.answer) {
             Some(Answer::Heard { report, at }) if *at >= received.at => {
                 let folder = report.disk.identity.as_ref().filter(|disk| disk.id == received.notice.dead);
@@ -159,12 +151,7 @@ fn behind(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<S
 /// TAKEOVER takes the epoch after the highest that its server knows. The dead one may have taken one in its last moment
 /// that nobody has heard of; at that epoch or below it, nobody would believe the promoted one (simulated). Each try of
 /// FORCE raises what the server knows by one.
-fn outnumbered(
-    s: &Situation<'_>,
-    view: &View,
-    received: &ReceivedNotice,
-    reopen: &[(redisnode_proto::Slot, NodeId)],
-) -> Option<Step> {
+fn outnumbered(s: &Situation<'_>, view: &View, received: &ReceivedNotice, reopen: &[(Slot, NodeId)]) -> Option<Step> {
     if view.current_epoch >= received.notice.epoch {
         return None;
     }
