@@ -53,7 +53,8 @@ impl Reconciler {
         if !self.handing_off {
             self.shared.jobs.reconcile(&self.shared, sends, &mut self.tasks);
         }
-        !list.is_empty()
+        // A founder that has nothing to do waits for what others show, and that is there within milliseconds.
+        !list.is_empty() || self.with_situation(duties::is_founding)
     }
 
     async fn perform(&mut self, duty: &Duty) -> Result<(), RespError> {

@@ -50,7 +50,7 @@ pub(super) fn found(s: &Situation<'_>, layout: &Layout, view: &View, out: &mut V
     if shard.primary != s.me.name {
         follow(s, shard, view, out);
     }
-    if is_whole(s, layout, view) {
+    if is_whole(layout, view) {
         out.push(Duty::EndFounding);
     }
 }
@@ -118,23 +118,17 @@ fn follow(s: &Situation<'_>, shard: &LayoutShard, view: &View, out: &mut Vec<Dut
     }
 }
 
-/// Everyone is known, every shard's slots have their owner, the state is ok, and this node is what it should be.
-fn is_whole(s: &Situation<'_>, layout: &Layout, view: &View) -> bool {
-    let known = layout.members.iter().all(|member| {
-        member.node_id.as_ref().and_then(|id| view.node(id)).is_some_and(|n| !n.handshake && n.health == Health::Fine)
-    });
-    let owned = layout.shards.iter().all(|shard| {
-        let primary = layout.member(&shard.primary).and_then(|m| m.node_id.as_ref()).and_then(|id| view.node(id));
-        primary.is_some_and(|node| shard.slots.is_subset(&node.slots))
-    });
-    let in_place = s.my_shard().is_some_and(|shard| {
-        let primary = layout.member(&shard.primary).and_then(|m| m.node_id.as_ref());
-        let me = view.myself();
-        if shard.primary == s.me.name {
-            me.is_some_and(|me| me.role == Role::Primary)
-        } else {
-            me.is_some_and(|me| me.primary.as_ref() == primary)
-        }
-    });
-    known && owned && in_place && view.state_ok
+/// By the own view everyone is there and what it should be, and the state is ok. The others' roles count as well: a server
+/// says its new role only in its next ping, and once the low node time-out is over that may be half a node time-out later.
+fn is_whole(layout: &Layout, view: &View) -> bool {
+    let node = |name: &NodeName| {
+        let id = layout.member(name)?.node_id.as_ref()?;
+        view.node(id).filter(|node| !node.handshake && node.health == Health::Fine)
+    };
+    let in_place = |shard: &LayoutShard| {
+        let Some(primary) = node(&shard.primary) else { return false };
+        let follows = |name| node(name).is_some_and(|replica| replica.primary.as_ref() == Some(&primary.id));
+        primary.role == Role::Primary && shard.slots.is_subset(&primary.slots) && shard.replicas.iter().all(follows)
+    };
+    view.state_ok && layout.shards.iter().all(in_place)
 }

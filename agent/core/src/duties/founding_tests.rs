@@ -139,6 +139,8 @@ fn founding_ends_when_the_own_view_is_whole_and_not_before() {
     assert!(!ends(|s| line(s.view(), 5).health = Health::Suspected));
     assert!(!ends(|s| line(s.view(), 2).slots = slots("10923-16000")));
     assert!(!ends(|s| s.myself().primary = Some(id(1))));
+    let behind = |s: &mut Scene| (line(s.view(), 4).role, line(s.view(), 4).primary) = (Role::Primary, None);
+    assert!(!ends(behind), "another shard's replica is still seen as the primary that it was");
 }
 
 #[test]
