@@ -5,6 +5,7 @@
 mod batch;
 mod close;
 mod group;
+mod heir;
 mod outcome;
 mod pace;
 mod patience;
@@ -12,6 +13,7 @@ mod patience;
 pub use batch::{BatchLimit, Key, batches};
 pub use close::{CloseStep, Closing, next_step};
 pub use group::{GroupLimit, group, group_limit, set_slot_lanes};
+pub use heir::is_heir;
 pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
 pub use pace::Pace;
 pub use patience::{Patience, Verdict};

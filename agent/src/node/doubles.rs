@@ -59,6 +59,9 @@ async fn at_target(shared: &Shared, target: &NodeId, keys: &[Bytes]) -> Result<V
         keys.iter().flat_map(|key| [Command::new("ASKING"), Command::new("EXISTS").bytes(key.clone())]).collect();
     let replies = connection.pipeline(&asks).await?;
     let answers = replies.iter().skip(1).step_by(2);
+    if let Some(refusal) = answers.clone().find_map(Reply::error_text) {
+        tracing::warn!(target = %target.short(), %refusal, "the target does not say of some keys whether they have moved");
+    }
     Ok(keys
         .iter()
         .zip(answers)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redisnode_agent_core::migration::set_slot_lanes;
+use redisnode_agent_core::migration::{is_heir, set_slot_lanes};
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role, View, ViewNode};
 use redisnode_proto::{NodeId, Slot, SlotSet};
@@ -138,21 +138,20 @@ async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Resul
     Ok(opened)
 }
 
-/// A slot that is marked here belongs to nobody once its source was deposed and follows its heir: with the mark the
-/// server takes no other owner from the bus, and answers `CLUSTERDOWN` to every key (seen on Redis 7.0: such a move never
-/// went on). The heir asks now, and this server knows it as a primary: the slot is bound to it, and stays marked.
+/// A slot that is marked here takes no other owner from the bus. Once its source was deposed and follows its heir, it
+/// belongs to nobody, and the server answers `CLUSTERDOWN` to every key (seen on Redis 7.0: such a move never went on).
+/// The heir asks now: the slot is bound to it, and stays marked.
 async fn bind(shared: &Shared, lanes: &mut Lanes, request: &ImportRequest, slots: &[Slot]) -> Result<(), RespError> {
     let unbound: Vec<Slot> = {
         let state = shared.state();
         let Some(view) = state.server.running().map(|running| &running.view) else { return Ok(()) };
-        let is_primary = view.node(&request.source).is_some_and(|node| node.role == Role::Primary && !node.handshake);
-        slots.iter().copied().filter(|slot| is_primary && view.owner(*slot).is_none()).collect()
+        slots.iter().copied().filter(|slot| is_heir(view, &request.source, *slot)).collect()
     };
     let commands: Vec<Command> = unbound.iter().map(|slot| set_slot(*slot, "NODE", &request.source)).collect();
     if commands.is_empty() {
         return Ok(());
     }
-    tracing::info!(slots = commands.len(), "open slots without an owner are bound to the source that asks");
+    tracing::info!(slots = commands.len(), "open slots of a former owner are bound to the source that asks");
     for reply in lanes.pipeline(&commands).await? {
         reply.ok("CLUSTER SETSLOT")?;
     }

@@ -1,5 +1,6 @@
 //! Source and target of a move, and what both opening and closing of slots say to a server.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,14 @@ impl Pair {
     /// Connections to the target's server.
     pub(super) fn remote_lanes(&self) -> Lanes {
         Lanes::new(self.target.server(), self.shared.auth(), CONNECT_WITHIN, ANSWER_WITHIN)
+    }
+
+    /// Whether surely nobody listens at the own server's address any more. A server that hangs is not gone.
+    pub(super) async fn own_is_gone(&self) -> bool {
+        match self.shared.connect(CONNECT_WITHIN).await {
+            Err(RespError::Connect { source, .. }) => source.kind() == ErrorKind::ConnectionRefused,
+            _ => false,
+        }
     }
 
     pub(super) fn marks_survive(&self) -> bool {

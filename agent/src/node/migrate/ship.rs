@@ -111,12 +111,16 @@ impl Shipper {
         [Batch { keys, ..batch }, again].into_iter().filter(|batch| !batch.keys.is_empty())
     }
 
-    /// Nobody knows what became of the commands in flight.
-    fn lost(&self, flying: &VecDeque<(Batch, Instant)>, reason: &str) -> String {
-        for (batch, _) in flying {
-            self.doubt(batch);
+    /// Nobody knows what became of the commands in flight. A server that lives goes on with its own copies, and what the
+    /// target has of them may become the older one. One that is gone took no write after them: its replica, once it is
+    /// promoted, is to believe the target, or the move would stop at these keys for good (seen on Redis 7.0).
+    async fn lost(&self, flying: &VecDeque<(Batch, Instant)>, reason: String) -> String {
+        if !self.pair.own_is_gone().await {
+            for (batch, _) in flying {
+                self.doubt(batch);
+            }
         }
-        reason.to_owned()
+        reason
     }
 
     fn timed_out(&self, resumed: bool) -> Attempt {
@@ -141,15 +145,19 @@ impl Shipper {
                 let Some(batch) = batches.next() else { break };
                 let sent = self.sender.send(&self.route.command(&batch)).await;
                 flying.push_back((batch, Instant::now()));
-                sent.map_err(|error| self.lost(&flying, &whole(&error)))?;
+                if let Err(error) = sent {
+                    return Err(self.lost(&flying, whole(&error)).await);
+                }
             }
             if flying.is_empty() {
                 break;
             }
             let reply = match self.receiver.receive().await {
                 Ok(Some(reply)) => reply,
-                Ok(None) => return Err(self.lost(&flying, "the connection that carries the keys has ended")),
-                Err(error) => return Err(self.lost(&flying, &whole(&error))),
+                Ok(None) => {
+                    return Err(self.lost(&flying, "the connection that carries the keys has ended".into()).await);
+                }
+                Err(error) => return Err(self.lost(&flying, whole(&error)).await),
             };
             let Some((batch, sent_at)) = flying.pop_front() else { break };
             let now = Instant::now();
