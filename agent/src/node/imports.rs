@@ -31,7 +31,7 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
     if !knows_owner(shared, request) {
         return none(format!(
-            "{} has just joined and does not know yet that the source owns these slots",
+            "{} does not know yet that the source owns these slots; that comes with the servers' next pings",
             shared.me.name
         ));
     }
@@ -61,8 +61,9 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
     }
 }
 
-/// Whether the own server is well in the cluster and has the source as the owner of these slots. One that has just met the others does not yet,
-/// and a slot that is marked before its owner is known is never bound to it: it answers `CLUSTERDOWN` (measured).
+/// Whether the own server is well in the cluster and has the source as a primary that owns these slots. One that has just
+/// met the others does not yet, and a slot that is marked before its owner is known is never bound to it: it answers
+/// `CLUSTERDOWN` (measured).
 fn knows_owner(shared: &Shared, request: &ImportRequest) -> bool {
     let state = shared.state();
     state.server.running().is_some_and(|running| {
@@ -71,7 +72,9 @@ fn knows_owner(shared: &Shared, request: &ImportRequest) -> bool {
         }
         let source = running.view.node(&request.source);
         source.is_some_and(|node| {
-            !node.handshake && request.slots.iter().all(|slot| is_known(request, &running.view, node, *slot))
+            !node.handshake
+                && node.role == Role::Primary
+                && request.slots.iter().all(|slot| is_known(request, &running.view, node, *slot))
         })
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redisnode_agent_core::migration::set_slot_lanes;
 use redisnode_proto::{Address, NodeId, Slot};
+use tokio::time::Instant;
 
 use super::super::reconcile::marks_survive;
 use super::super::shared::Shared;
@@ -14,6 +15,10 @@ use crate::resp::{Command, Lanes, RespError};
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// One answer of a server that is busy moving; longer than any MIGRATE may block it.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// So long it is asked whether the own server is gone.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+const GONE_PAUSE: Duration = Duration::from_millis(2);
 
 /// From here to there.
 #[derive(Clone)]
@@ -35,12 +40,25 @@ impl Pair {
         Lanes::new(self.target.server(), self.shared.auth(), CONNECT_WITHIN, ANSWER_WITHIN)
     }
 
-    /// Whether surely nobody listens at the own server's address any more. A server that hangs is not gone.
+    /// Whether surely nobody listens at the own server's address any more. A server that hangs is not gone. One that is
+    /// ending may still take a connection: Linux closes its sockets last one first (seen), so a word from it counts, not
+    /// the connection.
     pub(super) async fn own_is_gone(&self) -> bool {
-        match self.shared.connect(CONNECT_WITHIN).await {
-            Err(RespError::Connect { source, .. }) => source.kind() == ErrorKind::ConnectionRefused,
-            _ => false,
+        let until = Instant::now() + GONE_WITHIN;
+        while Instant::now() < until {
+            match self.ping_own().await {
+                Ok(()) => return false,
+                Err(RespError::Connect { source, .. }) if source.kind() == ErrorKind::ConnectionRefused => return true,
+                Err(_) => tokio::time::sleep(GONE_PAUSE).await,
+            }
         }
+        false
+    }
+
+    async fn ping_own(&self) -> Result<(), RespError> {
+        let mut connection = self.shared.connect(CONNECT_WITHIN).await?;
+        connection.set_deadline(CONNECT_WITHIN);
+        connection.demand(&Command::new("PING")).await.map(drop)
     }
 
     pub(super) fn marks_survive(&self) -> bool {
