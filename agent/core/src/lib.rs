@@ -7,6 +7,7 @@
 //! - [`duties`]: what brings a running server to the Layout.
 //! - [`takeover`]: certificates, promotions, and elections that the servers do not hold.
 //! - [`migration`]: the order of steps in a move of slots, and what goes into one MIGRATE.
+//! - [`relink`]: makes a replica's link anew where the stream would begin late.
 //! - [`config`]: the server's configuration.
 
 pub mod config;
@@ -14,6 +15,7 @@ pub mod duties;
 pub mod health;
 pub mod migration;
 pub mod obey;
+pub mod relink;
 pub mod remember;
 pub mod situation;
 pub mod start;

@@ -21,6 +21,7 @@ mod prime;
 mod promote;
 mod promote_in_order;
 mod reconcile;
+mod relink;
 mod reopen;
 mod reporting;
 mod run;

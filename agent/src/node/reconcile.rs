@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redisnode_agent_core::relink::Relink;
 use redisnode_agent_core::{Situation, health};
 use redisnode_proto::report::ServerState;
 use redisnode_proto::topology::{Health, Product, Role};
@@ -45,6 +46,7 @@ pub(super) struct Reconciler {
     pub(super) aside: Option<String>,
     pub(super) applied: Option<redisnode_proto::layout::Settings>,
     pub(super) early_exits: u32,
+    pub(super) relink: Relink,
     last_revision_at: Millis,
     last_change_at: Millis,
     last_decided: String,
@@ -69,6 +71,7 @@ impl Reconciler {
             aside: None,
             applied: None,
             early_exits: 0,
+            relink: Relink::default(),
             last_revision_at: Millis(0),
             last_change_at: Millis(0),
             last_decided: String::new(),
@@ -190,7 +193,10 @@ impl Reconciler {
         self.hold_gate().await;
         let gated = self.gate.is_some();
         match self.eye.look(&self.shared, gated).await {
-            Ok(server) => self.seen(server).await,
+            Ok(mut server) => {
+                self.relink_if_new(&mut server).await;
+                self.seen(server).await
+            }
             Err(error) => {
                 self.eye.close();
                 // The end of the process is told by the launcher within milliseconds; until then nothing is known.
