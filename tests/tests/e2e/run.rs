@@ -1,6 +1,6 @@
 //! Which case runs on which servers, and what several themes ask.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redisnode_tests::cluster::{LocalCluster, Member, Which};
 use redisnode_tests::servers::{self, Server};
@@ -10,7 +10,12 @@ use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::{Options, Workload};
 
 /// Writes acknowledged this short before a kill -9 may be lost: replication is asynchronous.
-pub(crate) const LAST: Duration = Duration::from_millis(100);
+const LAST: Duration = Duration::from_millis(100);
+
+/// Whether a write was acknowledged so short before a death between two moments that it may be lost.
+pub(crate) fn just_before(written: Instant, (earliest, latest): (Instant, Instant)) -> bool {
+    written + LAST >= earliest && written <= latest
+}
 
 /// Makes one test per family of a case: `name: families of the sample;`. With `alone`, nothing runs beside it, since it
 /// measures time.
