@@ -3,6 +3,7 @@
 //! An error never changes the owner of a slot. Only an emptied slot is closed, target first.
 
 mod batch;
+mod carriers;
 mod close;
 mod group;
 mod heir;
@@ -11,6 +12,7 @@ mod pace;
 mod patience;
 
 pub use batch::{BatchLimit, Key, batches};
+pub use carriers::{Carrier, carriers};
 pub use close::{CloseStep, Closing, next_step};
 pub use group::{GroupLimit, group, group_limit, set_slot_lanes};
 pub use heir::is_heir;

@@ -59,17 +59,27 @@ impl Audit {
         assert!(self.findings.is_empty() && self.unread.is_empty(), "{self}");
     }
 
+    /// Panics unless everything was read and nothing is wrong but this.
+    #[track_caller]
+    pub fn assert_clean_but(&self, excused: Fault) {
+        self.only(|finding| finding.fault != excused).assert_clean();
+    }
+
+    fn only(&self, counts: impl Fn(&Finding) -> bool) -> Self {
+        let findings = self.findings.iter().filter(|finding| counts(finding)).cloned().collect();
+        Self { keys: self.keys, findings, unread: self.unread.clone() }
+    }
+
     /// Panics unless everything was read and nothing is wrong but what was acknowledged when `excused` says, as just
     /// before a kill -9. A client that sends a write again after its connection broke doubles it by itself, so that is
     /// not held against the servers.
     #[track_caller]
     pub fn assert_kept_but(&self, excused: impl Fn(Instant) -> bool) {
-        let counts = |finding: &&Finding| match finding.fault {
+        let counts = |finding: &Finding| match finding.fault {
             Fault::Doubled | Fault::Disordered => false,
             Fault::Lost | Fault::NeverWritten | Fault::Ttl => !finding.acknowledged_at.is_some_and(&excused),
         };
-        let wrong = self.findings.iter().filter(counts).cloned().collect();
-        Self { keys: self.keys, findings: wrong, unread: self.unread.clone() }.assert_clean();
+        self.only(counts).assert_clean();
     }
 }
 

@@ -10,6 +10,7 @@ mod notices;
 mod open_now;
 mod opening;
 mod pair;
+mod settle;
 mod ship;
 
 pub(super) use jobs::Jobs;

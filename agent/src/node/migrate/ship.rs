@@ -11,6 +11,7 @@ use super::super::shared::whole;
 use super::driver::Shown;
 use super::find::Batch;
 use super::pair::{ANSWER_WITHIN, CONNECT_WITHIN, Pair};
+use super::settle::settle;
 use crate::resp::{Auth, Command, Reply, RespError, WindowReceiver, WindowSender};
 
 /// Most commands in flight.
@@ -83,6 +84,9 @@ impl Shipper {
     pub(super) async fn ship(&mut self, batches: Vec<Batch>, shown: &Shown) -> Result<(), String> {
         let mut due: Vec<Batch> = batches.into_iter().flat_map(|batch| self.with_doubts(batch)).collect();
         for _ in 0..TRIES {
+            if due.iter().any(|batch| !batch.attempts.is_empty()) {
+                settle(&self.pair).await.map_err(|error| whole(&error))?;
+            }
             let (large, small): (Vec<_>, Vec<_>) = due.drain(..).partition(Batch::is_large);
             due.extend(self.round(small, false, shown).await?);
             due.extend(self.round(large, true, shown).await?);
