@@ -124,8 +124,8 @@ pub(crate) fn missing(ports: &[u16], keys: &[String]) -> Vec<String> {
     let view = ports.iter().find_map(|port| view::view(*port).ok()).expect("a node answers");
     let owners = view.owner_of_slots();
     let has = |key: &String| {
-        let owner = owners[usize::from(view::slot_of(key.as_bytes()))].expect("every slot has an owner");
-        view::text(view.nodes[owner].port, &["GET", key]).is_ok_and(|value| value == *key)
+        let owner = owners[usize::from(view::slot_of(key.as_bytes()))];
+        owner.is_some_and(|owner| view::text(view.nodes[owner].port, &["GET", key]).is_ok_and(|value| value == *key))
     };
     keys.iter().filter(|key| !has(key)).cloned().collect()
 }

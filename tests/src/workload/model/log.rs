@@ -82,10 +82,10 @@ impl Log {
             if seq < last {
                 findings.push(finding(Fault::Disordered, Some(*at), format!("has entry {seq} after {last}")));
             }
-            if *id != entry.id && seen.get(&seq) == Some(&1) {
-                findings.push(finding(Fault::Lost, Some(*at), format!("entry {seq} is {:?}, was {id:?}", entry.id)));
-            }
             last = last.max(seq);
+        }
+        for (seq, at, id, there) in self.under_other_ids(key, kind, entries) {
+            findings.push(finding(Fault::Lost, Some(at), format!("entry {seq} is {there:?}, was {id:?}")));
         }
         for (seq, (at, _)) in self.appended.iter().filter(|(seq, _)| !seen.contains_key(seq)) {
             findings.push(finding(Fault::Lost, Some(*at), format!("entry {seq} is gone")));
@@ -95,6 +95,21 @@ impl Log {
         }
         findings.extend(self.judge_group(pending).into_iter().map(|(fault, at, detail)| finding(fault, at, detail)));
         findings
+    }
+
+    /// Acknowledged entries that are there, but not under the id that was acknowledged. One that a client sent again after
+    /// its connection broke may be there under another id as well.
+    fn under_other_ids<'a>(
+        &'a self,
+        key: u32,
+        kind: Kind,
+        entries: &'a [Entry],
+    ) -> impl Iterator<Item = (u32, Instant, &'a Option<String>, Vec<&'a Option<String>>)> {
+        self.appended.iter().filter_map(move |(seq, (at, id))| {
+            let of_seq = entries.iter().filter(|entry| origin(key, 0, kind.value_len(), &entry.value) == Some(*seq));
+            let there: Vec<_> = of_seq.map(|entry| &entry.id).collect();
+            (!there.is_empty() && !there.contains(&id)).then_some((*seq, *at, id, there))
+        })
     }
 
     fn knows(&self, seq: u32) -> bool {
@@ -152,6 +167,16 @@ mod tests {
         assert_eq!(faults(&log, &[entry(1), entry(2), entry(2)]), [Fault::Doubled]);
         assert_eq!(faults(&log, &[entry(1), entry(2), entry(4)]), [Fault::NeverWritten]);
         assert_eq!(faults(&log, &[entry(2), entry(1)]), [Fault::Disordered]);
+    }
+
+    #[test]
+    fn an_entry_that_a_client_sent_twice_is_not_lost_as_long_as_one_has_the_acknowledged_id() {
+        let mut log = log(&[1], &[]);
+        log.appended.insert(1, (Instant::now(), Some("2-0".to_owned())));
+        let under = |id: &str| Entry { id: Some(id.to_owned()), ..entry(1) };
+        assert_eq!(faults(&log, &[under("2-0")]), []);
+        assert_eq!(faults(&log, &[under("1-0"), under("2-0")]), [Fault::Doubled]);
+        assert_eq!(faults(&log, &[under("1-0")]), [Fault::Lost]);
     }
 
     #[test]
