@@ -78,7 +78,7 @@ impl Log {
                 continue;
             };
             *seen.entry(seq).or_default() += 1;
-            let Some((at, id)) = self.appended.get(&seq) else { continue };
+            let Some((at, _)) = self.appended.get(&seq) else { continue };
             if seq < last {
                 findings.push(finding(Fault::Disordered, Some(*at), format!("has entry {seq} after {last}")));
             }
