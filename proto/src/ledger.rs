@@ -96,6 +96,9 @@ pub struct Identity {
     /// The primary that it followed when it was promoted, until it follows that one again.
     #[serde(default)]
     pub promoted_from: Option<NodeId>,
+    /// A primary: the history of its writes (`master_replid`), new in each life. Who has been linked to it has it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
 }
 
 /// The choice of the one decision maker of a takeover, written before the chosen one is told.

@@ -26,6 +26,7 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
             in_sync,
             had_keys: running.keys > 0,
             promoted_from: promoted_from(ledger, replication.role, me),
+            history: (replication.role == Role::Primary).then(|| replication.replication_id.clone()),
         });
         settle_promise(&mut next, running);
     }
@@ -110,6 +111,12 @@ mod tests {
         server.replication.link_up = false;
         let after = remember(&ledger, &server);
         assert!(in_sync(&after) && after.synced_run == ledger.synced_run);
+    }
+
+    #[test]
+    fn the_history_of_a_primary_is_known_after_its_death() {
+        let history = |node| look(node).0.identity.unwrap().history;
+        assert_eq!((history(0).as_deref(), history(2)), (Some("history"), None));
     }
 
     #[test]

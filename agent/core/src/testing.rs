@@ -170,6 +170,7 @@ pub(crate) fn ledger(me: usize, layout: &Layout) -> Ledger {
         in_sync,
         had_keys: true,
         promoted_from: None,
+        history: None,
     });
     ledger.founded = true;
     ledger.layout = Some(layout.clone());

@@ -84,8 +84,10 @@ fn data_gone(s: &StartSituation<'_>, facts: &Facts<'_>, identity: &DiskIdentity)
     }
     let loading: Vec<_> = facts.mates().filter(|m| m.says == MateSays::HoldsOnDisk).map(|m| m.name.clone()).collect();
     if !loading.is_empty() {
-        let reason =
-            format!("the data of this primary is gone; waiting for the server of {} to load its copy", names(&loading));
+        let reason = format!(
+            "the data of this primary is gone; waiting until the server of {} has its copy at hand",
+            names(&loading)
+        );
         return verdict(Row::DataGoneMateHolds, StartAct::Wait { reason, ask: loading });
     }
     let silent = facts.silent();

@@ -10,7 +10,8 @@ use redisnode_proto::{ConfigEpoch, Member, Millis, NodeName, Offset};
 use super::{Row, StartAct, StartSituation, StartVerdict, start_check};
 use crate::situation::Peers;
 use crate::testing::{
-    OFFSET, dead, disk, fail_over, id, layout, ledger, line, member, name, peers, running_of, said, silence, slots,
+    OFFSET, dead, disk, fail_over, id, layout, ledger, line, member, name, peers, running, running_of, said, silence,
+    slots, view,
 };
 
 /// When the check began.
@@ -257,6 +258,33 @@ fn a_newer_mate_that_stops_or_has_refused_is_waited_for_and_not_overruled() {
         check.refused.insert(name(1));
         assert_eq!(waits(&check.verdict()), Some((Row::MateIsNewer, vec![name(1)])));
     }
+}
+
+/// The mate's agent was dead while its server synced, and says that it has only what it loaded.
+#[test]
+fn a_mate_that_was_linked_to_the_last_life_is_newer_whatever_its_agent_missed() {
+    let mut check = Check::new(0, 1, 1);
+    check.ledger.identity.as_mut().unwrap().history = Some("history".into());
+    check.loaded(1, 5);
+    let cold = Some((Row::ColdStart, true, false));
+    assert_eq!(starts(&check.verdict()), cold, "a dump brings back the history, but not what came after it");
+    check.mate(1).replication.silent_for_s = Some(0);
+    assert_eq!(promotes(&check.verdict()), Some((Row::MateIsNewer, name(1))), "an old dump would win over it");
+    check.mate(1).replication.replication_id = "another".into();
+    assert_eq!(starts(&check.verdict()), cold, "it was linked to somebody else");
+}
+
+/// A replica was promoted while the mate was cut off, and died before the mate had heard of it.
+#[test]
+fn a_former_primary_that_has_not_heard_of_its_successor_holds_a_copy_and_is_waited_for() {
+    let mut check = Check::new(0, 2, 1);
+    check.disk.has_data = false;
+    check.disk.identity.as_mut().unwrap().epoch = ConfigEpoch(21);
+    let layout = check.ledger.layout.clone().unwrap();
+    let mut view = view(2, &layout);
+    fail_over(&mut view, 0, 2);
+    *check.mate(2) = running(view);
+    assert_eq!(waits(&check.verdict()), Some((Row::DataGoneMateHolds, vec![name(2)])), "its copy would be overwritten");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::situation::Answer;
 /// What one mate's agent says of its copy of the shard's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MateSays {
-    /// Its server runs and has synced from this shard since its own start.
+    /// Its server runs and has synced from this shard since its own start, by its agent's word or its server's.
     HoldsSynced,
     /// Its server runs with data it loaded from its disk.
     HoldsLoaded,
@@ -59,7 +59,7 @@ impl<'a> Facts<'a> {
 
     fn mate(s: &'a StartSituation<'a>, identity: &DiskIdentity, name: NodeName) -> Mate<'a> {
         let report = s.peers.get(&name).and_then(|peer| peer.heard_since(s.since));
-        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity));
+        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity, history(s, identity)));
         Mate { name, says, report }
     }
 
@@ -161,12 +161,25 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// What a mate's Report says of its copy of the data of primary `id`.
-fn copy_of(report: &Report, identity: &DiskIdentity) -> MateSays {
+/// The history of the writes of the identity's last life, if its agent saw that life.
+fn history<'a>(s: &StartSituation<'a>, identity: &DiskIdentity) -> Option<&'a str> {
+    s.ledger.identity.as_ref().filter(|known| known.id == identity.id)?.history.as_deref()
+}
+
+/// Whether it has been linked since its own start, and to that very history: its agent may have missed the sync, and
+/// says that the server has only what it loaded. A dump brings a history back as well, but not the link.
+fn was_linked(running: &Running, history: Option<&str>) -> bool {
+    let replication = &running.replication;
+    let linked_once = replication.silent_for_s.is_some() && !replication.syncing;
+    linked_once && running.keys > 0 && history == Some(replication.replication_id.as_str())
+}
+
+/// What a mate's Report says of its copy of the identity's data, the last of whose writes are of `history`.
+fn copy_of(report: &Report, identity: &DiskIdentity, history: Option<&str>) -> MateSays {
     let id = &identity.id;
     match &report.server {
         ServerState::Running(running) if follows(running, id) => {
-            if running.synced_since_start {
+            if running.synced_since_start || was_linked(running, history) {
                 MateSays::HoldsSynced
             } else if running.keys > 0 {
                 MateSays::HoldsLoaded
@@ -174,7 +187,7 @@ fn copy_of(report: &Report, identity: &DiskIdentity) -> MateSays {
                 MateSays::Nothing
             }
         }
-        // It has started as the primary that it was, and is about to see that it must follow.
+        // It is the primary that it was before, and is about to see that it must follow.
         ServerState::Running(running) if running.keys > 0 && is_former_primary(running, identity) => {
             MateSays::HoldsOnDisk
         }
@@ -194,9 +207,14 @@ fn copy_of(report: &Report, identity: &DiskIdentity) -> MateSays {
     }
 }
 
+/// Whether it still calls slots of the identity its own: its agent holds its writes after a start, or it was cut off when
+/// the identity was promoted, and has not heard of the newer epoch yet.
 fn is_former_primary(running: &Running, identity: &DiskIdentity) -> bool {
-    let own = running.view.myself().filter(|me| running.writes_paused && me.role == Role::Primary);
-    own.is_some_and(|me| !me.slots.is_disjoint(&identity.slots))
+    let own = running.view.myself().filter(|me| me.role == Role::Primary);
+    own.is_some_and(|me| {
+        let old = running.writes_paused || me.epoch < identity.epoch;
+        old && !me.slots.is_disjoint(&identity.slots)
+    })
 }
 
 fn follows(running: &Running, id: &NodeId) -> bool {
