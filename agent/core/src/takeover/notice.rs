@@ -70,6 +70,9 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     if s.now.since(forced_at) >= FORCE_AGAIN {
         return promote(Promotion::Force);
     }
+    if !voters.silent.is_empty() {
+        return Step::Ask(voters.silent);
+    }
     pending("not enough primaries vote, and not enough are known to be dead")
 }
 

@@ -2,7 +2,7 @@
 
 use redisnode_proto::{Millis, NodeId, NodeName, judge};
 
-use crate::situation::{Answer, Situation};
+use crate::situation::{Answer, FRESH_FOR, Situation};
 
 /// The primaries with slots in the own view, and what their agents said since a moment.
 pub(super) struct Voters {
@@ -15,13 +15,17 @@ pub(super) struct Voters {
     /// Their agents show that their servers do not know the one that is dead. It answers nobody any more, so they never
     /// will, and a server refuses its vote where it does not know whose place is to be taken.
     pub(super) ignorant: usize,
-    /// Their agents have not been called since then.
+    /// Their agents have not been called since then, or said what they said too long ago: a server that ran may be dead
+    /// by now, and a dead one back.
     pub(super) unasked: Vec<NodeName>,
+    /// Their agents did not answer the last call; the next one may be answered.
+    pub(super) silent: Vec<NodeName>,
 }
 
 impl Voters {
     pub(super) fn look(s: &Situation<'_>, since: Millis, certified: &NodeId) -> Self {
-        let mut voters = Self { count: 0, running: 0, certified_dead: 0, ignorant: 0, unasked: Vec::new() };
+        let mut voters =
+            Self { count: 0, running: 0, certified_dead: 0, ignorant: 0, unasked: Vec::new(), silent: Vec::new() };
         let Some(view) = s.view() else { return voters };
         for voter in view.voters() {
             voters.count += 1;
@@ -36,7 +40,7 @@ impl Voters {
 
     fn add(&mut self, s: &Situation<'_>, name: &NodeName, id: &NodeId, since: Millis, dead: &NodeId) {
         match s.peers.get(name).map(|peer| &peer.answer) {
-            Some(Answer::Heard { report, at }) if *at >= since => {
+            Some(Answer::Heard { report, at }) if *at >= since && s.now.since(*at) <= FRESH_FOR => {
                 let down = report.server.is_certainly_down();
                 let same_life = report.disk.identity.as_ref().is_none_or(|disk| disk.id == *id);
                 if down && same_life {
@@ -46,7 +50,7 @@ impl Voters {
                     self.ignorant += usize::from(running.view.node(dead).is_none());
                 }
             }
-            Some(Answer::Silent { .. }) => {}
+            Some(Answer::Silent { .. }) => self.silent.push(name.clone()),
             Some(Answer::Heard { .. } | Answer::NeverAsked) | None => self.unasked.push(name.clone()),
         }
     }
