@@ -272,7 +272,7 @@ impl Server {
         if collides {
             self.current_epoch += 1;
             self.me_mut().epoch = self.current_epoch;
-            ctx.notes.push(Note::Said(format!("epoch collision with {}: now {}", from.id, self.current_epoch)));
+            ctx.notes.push(Note::Collided { with: from.id, old: from.epoch });
         }
     }
 

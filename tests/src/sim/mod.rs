@@ -34,6 +34,7 @@ mod net;
 mod observe;
 mod oracle;
 mod replication;
+mod revived;
 mod scenario;
 mod server;
 mod spec;

@@ -9,6 +9,7 @@ use redisnode_proto::{Generation, Member, Slot};
 use super::clock::Time;
 use super::data::{Data, Key, Writes, keys_in};
 use super::ids::Id;
+use super::revived::Revived;
 use super::server::Link;
 use super::world::World;
 
@@ -68,6 +69,8 @@ pub(crate) struct Oracle {
     owners: BTreeMap<Slot, (u64, Id)>,
     generations: BTreeMap<Member, Generation>,
     terms: BTreeMap<u64, u64>,
+    /// Servers whose old claims have won again.
+    pub(super) revived: Vec<Revived>,
 }
 
 impl Oracle {
@@ -141,7 +144,7 @@ impl Oracle {
 impl World {
     /// A server acknowledged a write.
     pub(crate) fn acknowledged(&mut self, node: usize, key: Key, number: u32, epoch: Option<u64>) {
-        let apart = self.is_apart(node) && !self.started_apart(node);
+        let apart = (self.is_apart(node) && !self.started_apart(node)) || self.is_overruled(node, key.slot);
         self.oracle.acknowledged.push(Acknowledged { number, key, node, at: self.now });
         if apart {
             self.oracle.excused.insert(number);
@@ -179,7 +182,7 @@ impl World {
     }
 
     /// Whether its server was started while it was cut off: then its agent should hold its writes.
-    fn started_apart(&self, node: usize) -> bool {
+    pub(super) fn started_apart(&self, node: usize) -> bool {
         let since = self.net.cut_since.get(&node).copied();
         let started_at = self.nodes[node].server.as_ref().map(|server| server.started_at);
         self.net.is_cut(node) && started_at > since

@@ -159,6 +159,8 @@ pub(crate) struct Ctx<'a> {
 pub(crate) enum Note {
     /// It became a primary under this epoch; how.
     Promoted { epoch: u64, how: &'static str },
+    /// Another primary had its epoch: it took a new one.
+    Collided { with: Id, old: u64 },
     /// It follows that one now.
     Follows(Id),
     /// It dropped keys; what it held before.

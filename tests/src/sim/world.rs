@@ -207,6 +207,11 @@ impl World {
                 self.say(|| format!("{name}: {how} under epoch {epoch}"));
                 self.promoted(node);
             }
+            Note::Collided { with, old } => {
+                let epoch = self.nodes[node].server.as_ref().map_or(0, |server| server.me().epoch);
+                self.say(|| format!("{name}: epoch collision with {with}: now {epoch}"));
+                self.collided(node, old);
+            }
             Note::Follows(id) => self.say(|| format!("{name}: follows {id}")),
             Note::Dropped { before, why } => {
                 self.say(|| format!("{name}: dropped keys: {why}"));
