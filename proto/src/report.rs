@@ -113,6 +113,9 @@ pub struct Running {
     pub replication: Replication,
     /// How many keys it holds.
     pub keys: u64,
+    /// A primary: slots of which it holds keys although they are neither its own nor open here, as far as they were counted.
+    #[serde(default, skip_serializing_if = "SlotSet::is_empty")]
+    pub strays: SlotSet,
     /// Memory in use, bytes.
     pub used_memory: u64,
     /// Memory limit, bytes; 0 = none.

@@ -20,6 +20,9 @@ mod open;
 mod send;
 #[cfg(test)]
 mod send_tests;
+mod strays;
+#[cfg(test)]
+mod strays_tests;
 mod timing;
 
 use redisnode_proto::{Address, ConfigEpoch, Millis, NodeId, NodeName, Slot, SlotSet};
@@ -91,6 +94,13 @@ pub enum Duty {
         /// The slot.
         slot: Slot,
     },
+    /// `UNLINK` the keys of these slots that their owner has too: the owner keeps them, and they are left-overs here.
+    DropDoubles {
+        /// The slots.
+        slots: SlotSet,
+        /// Who owns them.
+        owner: NodeName,
+    },
     /// The primary has no open slots any more: forget the notice.
     ClearOpenSlots,
     /// Give the role to this replica.
@@ -147,6 +157,7 @@ pub fn duties(s: &Situation<'_>) -> Vec<Duty> {
         claim::claim(s, view, &mut out);
     }
     open::settle(s, view, &mut out);
+    strays::strays(s, view, &mut out);
     if !s.stopping {
         out.extend(sends(s).into_iter().map(Duty::Send));
     }

@@ -146,6 +146,7 @@ pub(crate) fn running(view: View) -> Running {
         view,
         replication,
         keys: 10,
+        strays: SlotSet::new(),
         used_memory: 1,
         max_memory: 0,
         started_empty: false,

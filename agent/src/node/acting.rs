@@ -16,7 +16,7 @@ use crate::resp::{Command, RespError};
 /// A MEET that is on its way is not repeated sooner.
 const MEET_AGAIN: Millis = Millis(300);
 /// A slot just opened for arrival is left alone so long: the source opens its side in the meantime.
-const IMPORT_GRACE: Millis = Millis(5000);
+pub(super) const IMPORT_GRACE: Millis = Millis(5000);
 
 /// A duty, as far as a change of it is news. While slots move they become fewer all the time, and peers are asked again
 /// and again.
@@ -84,6 +84,7 @@ impl Reconciler {
             Duty::Send(_) => {}
             Duty::CloseImport { slot, owner } => self.close_import(*slot, owner).await?,
             Duty::CloseExport { slot } => self.cluster(&["SETSLOT", &slot.to_string(), "STABLE"]).await?,
+            Duty::DropDoubles { slots, owner } => self.drop_doubles(slots, owner).await?,
             Duty::ClearOpenSlots => {
                 self.write_down(|ledger| ledger.open_slots = None);
             }

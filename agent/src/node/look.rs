@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use redisnode_agent_core::remember::remember;
-use redisnode_proto::Millis;
 use redisnode_proto::report::{Running, ServerState};
 use redisnode_proto::topology::nodes::{parse_view, strip_primer};
-use redisnode_proto::topology::{BadReply, ClusterInfo, Info, Role};
+use redisnode_proto::topology::{BadReply, ClusterInfo, Info, Role, View};
+use redisnode_proto::{Millis, SlotSet};
 
 use super::shared::{Shared, whole};
 use crate::resp::{Command, Connection, Reply, RespError};
@@ -32,6 +32,8 @@ pub(super) struct Eye {
     pub(super) node_timeout: Option<Millis>,
     /// `cluster-replica-no-failover` in force.
     pub(super) no_failover: Option<bool>,
+    /// Of a primary: slots that are not its own and of which it held keys when they were counted.
+    pub(super) strays: Option<SlotSet>,
 }
 
 impl Eye {
@@ -71,11 +73,13 @@ impl Eye {
         if primed {
             replication.role = Role::Primary;
         }
+        let strays = self.strays(&view, replication.role);
         let running = Running {
             version: info.version()?,
             run_id: info.run_id()?.to_owned(),
             replication,
             keys: info.keys()?,
+            strays,
             used_memory: info.used_memory()?,
             max_memory: info.max_memory()?,
             started_empty: false,
@@ -86,6 +90,18 @@ impl Eye {
         };
         self.know_settings().await?;
         Ok(ServerState::Running(Box::new(note(shared, running))))
+    }
+
+    /// What was counted, less what has become the server's own since, or is open. A replica is counted anew when it is
+    /// promoted.
+    fn strays(&mut self, view: &View, role: Role) -> SlotSet {
+        if role != Role::Primary {
+            self.strays = None;
+        }
+        let Some(counted) = &mut self.strays else { return SlotSet::new() };
+        let mine = view.myself().map(|me| me.slots.clone()).unwrap_or_default();
+        *counted = counted.difference(&mine).difference(&view.open.iter().map(|open| open.slot).collect());
+        counted.clone()
     }
 
     /// Reads once what the agent itself changes later.

@@ -28,6 +28,7 @@ mod run;
 mod shared;
 mod starting;
 mod stop;
+mod strays;
 mod tasks;
 
 pub use args::AgentArgs;

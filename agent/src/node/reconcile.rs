@@ -245,6 +245,9 @@ impl Reconciler {
         let promoting = self.takeover().await;
         let configuring = self.configure().await;
         let busy = self.act().await;
+        if !(gated || reopening || promoting) {
+            self.count_strays().await;
+        }
         let now = self.shared.now();
         let ready = self.with_situation(health::is_ready);
         let unready = ready.is_err();

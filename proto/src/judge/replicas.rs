@@ -56,6 +56,7 @@ mod tests {
             view,
             replication,
             keys: 0,
+            strays: crate::SlotSet::new(),
             used_memory: 0,
             max_memory: 0,
             started_empty: false,

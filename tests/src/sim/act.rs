@@ -105,6 +105,7 @@ impl World {
             }
             Duty::CloseImport { slot, owner } => self.close_import(node, slot, &owner),
             Duty::CloseExport { slot } => drop(self.with_server(node, |s, _| s.set_stable(&one(slot)))),
+            Duty::DropDoubles { slots, owner } => self.drop_doubles(node, &slots, &owner),
             Duty::ClearOpenSlots => self.write_ledger(node, |ledger| ledger.open_slots = None),
             Duty::Retire => self.retire(node),
             // No server of the model starts primed.

@@ -39,6 +39,7 @@ mod scenario;
 mod server;
 mod spec;
 mod start;
+mod strays;
 mod tableau;
 mod world;
 

@@ -2,7 +2,7 @@
 
 use redisnode_proto::report::{AttachedReplica, Disk, DiskIdentity, Replication, Running};
 use redisnode_proto::topology::{OpenSlot, View, ViewNode};
-use redisnode_proto::{ConfigEpoch, Offset};
+use redisnode_proto::{ConfigEpoch, Offset, Slot, SlotSet};
 
 use super::clock::Time;
 use super::disk::{Conf, Disk as Folder};
@@ -76,12 +76,20 @@ pub(crate) fn running(server: &Server, now: Time, synced_run: Option<&str>) -> R
             replicas: replicas.collect(),
         },
         keys: server.data.len() as u64,
+        strays: strays(server),
         used_memory: 1 << 20,
         max_memory: 0,
         started_empty: server.started_empty,
         writes_paused: server.paused_until > now,
         primed: false,
     }
+}
+
+/// Slots of which a primary has keys although they are neither its own nor open.
+fn strays(server: &Server) -> SlotSet {
+    let foreign = |slot: &Slot| !server.owns(*slot) && !server.open.contains_key(slot);
+    let slots = server.data.keys().map(|key| key.slot).filter(foreign);
+    if server.is_primary() { slots.collect() } else { SlotSet::new() }
 }
 
 /// What the folder shows before the server starts, and what nodes.conf would show while it runs.

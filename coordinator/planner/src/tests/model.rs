@@ -277,6 +277,7 @@ impl Model {
                 replicas: Vec::new(),
             },
             keys: u64::from(!sim.slots.is_empty() || (sim.role == Role::Replica && sim.synced)),
+            strays: SlotSet::new(),
             used_memory: 1,
             max_memory: 0,
             started_empty: false,

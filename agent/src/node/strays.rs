@@ -1,0 +1,145 @@
+//! Keys that a primary holds of slots that others own: counted once in each of its terms as a primary, and taken away, when
+//! the core says so, where the owner has them too. What the owner does not have stays, and is said.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use redisnode_proto::event::Severity;
+use redisnode_proto::slots::SLOT_COUNT;
+use redisnode_proto::topology::Role;
+use redisnode_proto::{NodeId, NodeName, Slot, SlotSet};
+
+use super::acting::IMPORT_GRACE;
+use super::reconcile::Reconciler;
+use super::shared::{Shared, whole};
+use crate::resp::{Command, Connection, Reply, RespError};
+
+/// Slots that are counted at once: other clients wait that long.
+const COUNTED: usize = 1000;
+/// Most keys of one slot that are looked at in one go.
+const MOST: u32 = 1000;
+const WITHIN: Duration = Duration::from_secs(1);
+
+impl Reconciler {
+    /// Counts the keys of slots that are not the server's own, if that was not done since it became a primary.
+    pub(super) async fn count_strays(&mut self) {
+        let foreign: Vec<Slot> = {
+            let state = self.shared.state();
+            let Some(running) = state.server.running().filter(|r| r.replication.role == Role::Primary) else { return };
+            let Some(me) = running.view.myself().filter(|_| self.eye.strays.is_none()) else { return };
+            let foreign = |slot: &Slot| running.keys > 0 && !me.slots.contains(*slot);
+            (0..SLOT_COUNT).filter_map(|number| Slot::try_from(number).ok()).filter(foreign).collect()
+        };
+        match self.count(&foreign).await {
+            Ok(strays) => {
+                if !strays.is_empty() {
+                    tracing::info!(slots = %strays, "the server holds keys of slots that are not its own");
+                }
+                self.eye.strays = Some(strays);
+            }
+            Err(error) => {
+                tracing::debug!(error = %whole(&error), "keys of foreign slots are not counted yet");
+                self.eye.close();
+            }
+        }
+    }
+
+    async fn count(&mut self, slots: &[Slot]) -> Result<SlotSet, RespError> {
+        let connection = self.eye.open(&self.shared).await?;
+        let mut found = SlotSet::new();
+        for chunk in slots.chunks(COUNTED) {
+            let count = |slot: &Slot| Command::new("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot.to_string());
+            let commands: Vec<Command> = chunk.iter().map(count).collect();
+            for (slot, reply) in chunk.iter().zip(connection.pipeline(&commands).await?) {
+                if reply.integer("CLUSTER COUNTKEYSINSLOT")? > 0 {
+                    found.insert(*slot);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes away what the owner of these slots has too, slot by slot.
+    pub(super) async fn drop_doubles(&mut self, slots: &SlotSet, owner: &NodeName) -> Result<(), RespError> {
+        let Some((id, address)) = server_of(&self.shared, owner) else { return Ok(()) };
+        let mut theirs = Connection::open(address, &self.shared.auth(), WITHIN).await?;
+        theirs.set_deadline(WITHIN);
+        let (mut dropped, mut kept) = (0, 0);
+        for slot in slots.iter() {
+            let now = self.shared.now();
+            let opened = self.shared.state().imports.get(&slot.number()).copied();
+            if opened.is_some_and(|at| now.since(at) < IMPORT_GRACE) {
+                // Opened for arrival a moment ago: what is here is the move's.
+                continue;
+            }
+            let own = self.eye.open(&self.shared).await?;
+            let keys = keys_of(own, slot).await?;
+            let doubles = there(&mut theirs, &keys).await?;
+            unlink(own, slot, &id, &doubles).await?;
+            (dropped, kept) = (dropped + doubles.len(), kept + keys.len() - doubles.len());
+            let all = keys.len() < MOST as usize;
+            if let Some(strays) = self.eye.strays.as_mut().filter(|_| all || doubles.is_empty()) {
+                strays.remove(slot);
+            }
+        }
+        self.tell_strays(owner, dropped, kept);
+        Ok(())
+    }
+
+    fn tell_strays(&self, owner: &NodeName, dropped: usize, kept: usize) {
+        let mut state = self.shared.state();
+        let me = &self.shared.me.name;
+        if dropped > 0 {
+            let text = format!("{dropped} keys that {me} had of slots of {owner}, which has them too, are taken away");
+            state.event(Severity::Normal, "StraysDropped", text);
+        }
+        if kept > 0 {
+            let text = format!(
+                "{me} holds {kept} keys of slots that {owner} owns and that are not there; no client sees them: read them \
+                 with ASKING after CLUSTER SETSLOT IMPORTING if they are missed, or delete them"
+            );
+            state.event(Severity::Warning, "StraysKept", text);
+        }
+    }
+}
+
+async fn keys_of(own: &mut Connection, slot: Slot) -> Result<Vec<Bytes>, RespError> {
+    let list = Command::new("CLUSTER").arg("GETKEYSINSLOT").arg(slot.to_string()).number(MOST);
+    let keys = own.demand(&list).await?.array("CLUSTER GETKEYSINSLOT")?;
+    Ok(keys.into_iter().filter_map(Reply::into_bytes).collect())
+}
+
+/// Which of these keys the owner has.
+async fn there(theirs: &mut Connection, keys: &[Bytes]) -> Result<Vec<Bytes>, RespError> {
+    let asks: Vec<Command> = keys.iter().map(|key| Command::new("EXISTS").bytes(key.clone())).collect();
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let replies = theirs.pipeline(&asks).await?;
+    let found = keys.iter().zip(replies).filter(|(_, reply)| reply.as_integer() == Some(1));
+    Ok(found.map(|(key, _)| key.clone()).collect())
+}
+
+/// A server answers for a foreign slot only while it is marked as arriving, and only to who asks.
+async fn unlink(own: &mut Connection, slot: Slot, owner: &NodeId, keys: &[Bytes]) -> Result<(), RespError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let number = slot.to_string();
+    let mut commands = vec![Command::new("CLUSTER").args_from(["SETSLOT", &number, "IMPORTING", owner.as_str()])];
+    commands.extend(keys.iter().flat_map(|key| [Command::new("ASKING"), Command::new("UNLINK").bytes(key.clone())]));
+    commands.push(Command::new("CLUSTER").args_from(["SETSLOT", &number, "STABLE"]));
+    for refusal in own.pipeline(&commands).await?.iter().filter_map(Reply::error_text) {
+        tracing::warn!(%slot, %refusal, "a key of a slot that another node owns stays here");
+    }
+    Ok(())
+}
+
+fn server_of(shared: &Shared, name: &NodeName) -> Option<(NodeId, SocketAddr)> {
+    let state = shared.state();
+    let report = state.peers.get(name)?.heard_since(redisnode_proto::Millis(0))?;
+    let id = report.server.running()?.view.me.clone();
+    let node = state.server.running()?.view.node(&id)?;
+    Some((id, SocketAddr::new(node.ip.parse::<IpAddr>().ok()?, node.port)))
+}
