@@ -46,6 +46,10 @@ pub struct Ledger {
     /// The present life started although another server owned its slots at a higher epoch: it is to follow that one.
     #[serde(default)]
     pub deposed: bool,
+    /// The slots that nodes.conf had open before the present life of the server started, until what the server has marked
+    /// by itself at its start is closed: Redis before 8.4 marks the slots of others that its old data has keys of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_at_start: Option<SlotSet>,
     /// The server was started empty under its old identity, and what that cost; said until a replica or data is there.
     #[serde(default)]
     pub data_lost: Option<String>,
@@ -71,6 +75,7 @@ impl Ledger {
             started_empty: false,
             gated: false,
             deposed: false,
+            open_at_start: None,
             data_lost: None,
             retired: false,
         }

@@ -194,4 +194,7 @@ pub struct DiskIdentity {
     /// The slots it owns.
     #[serde(default)]
     pub slots: SlotSet,
+    /// The slots it has open, in either direction.
+    #[serde(default, skip_serializing_if = "SlotSet::is_empty")]
+    pub open: SlotSet,
 }

@@ -89,7 +89,7 @@ pub enum Duty {
         /// Who owns it: asked to finish the move if there are keys.
         owner: NodeName,
     },
-    /// `CLUSTER SETSLOT … STABLE` at the owner: the target is not there any more.
+    /// `CLUSTER SETSLOT … STABLE`, whatever keys there are: nobody sends them, or the target is not there any more.
     CloseExport {
         /// The slot.
         slot: Slot,

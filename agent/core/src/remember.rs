@@ -2,7 +2,7 @@
 
 use redisnode_proto::ledger::{Identity, Ledger};
 use redisnode_proto::report::Running;
-use redisnode_proto::topology::{Role, ViewNode};
+use redisnode_proto::topology::{Direction, Role, ViewNode};
 use redisnode_proto::{NodeId, judge};
 
 /// The ledger after looking at the running server; equal to `ledger` when there is nothing new.
@@ -29,6 +29,7 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
             history: (replication.role == Role::Primary).then(|| replication.replication_id.clone()),
         });
         settle_promise(&mut next, running);
+        settle_start(&mut next, running);
     }
     if judge::is_in_sync(running) {
         next.synced_run = Some(running.run_id.clone());
@@ -77,13 +78,23 @@ fn settle_promise(ledger: &mut Ledger, running: &Running) {
     }
 }
 
+/// What the server has marked by itself at its start is closed, or there was nothing: what is marked later is a move.
+fn settle_start(ledger: &mut Ledger, running: &Running) {
+    let Some(before) = &ledger.open_at_start else { return };
+    let mut made = running.view.open.iter().filter(|open| open.direction == Direction::Importing);
+    let left = made.any(|open| !before.contains(open.slot));
+    if running.replication.role == Role::Replica || !left {
+        ledger.open_at_start = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use redisnode_proto::ConfigEpoch;
     use redisnode_proto::ledger::Promise;
 
     use super::*;
-    use crate::testing::{fail_over, id, layout, ledger, line, name, next_id, running, view};
+    use crate::testing::{fail_over, id, layout, ledger, line, mark, name, next_id, running, slots, view};
 
     /// The ledger and the server of `c-<node>` in a healthy cluster of two shards with a replica each.
     fn look(node: usize) -> (Ledger, Running) {
@@ -199,6 +210,16 @@ mod tests {
         later.identity.as_mut().unwrap().id = id(9);
         assert_eq!(from(&remember(&later, &server)), None, "another server was");
         assert_eq!(from(&remember(&promoted, &again)), None);
+    }
+
+    #[test]
+    fn what_was_open_at_the_start_is_remembered_until_the_servers_own_marks_are_closed() {
+        let (mut ledger, mut server) = look(0);
+        ledger.open_at_start = Some(slots("9000"));
+        server.view.open = vec![mark(9000, Direction::Importing, 1), mark(9001, Direction::Importing, 1)];
+        assert_eq!(remember(&ledger, &server).open_at_start, Some(slots("9000")), "9001 would pass for a move");
+        server.view.open.pop();
+        assert_eq!(remember(&ledger, &server).open_at_start, None);
     }
 
     fn promised(node: usize, dead: redisnode_proto::NodeId) -> (Ledger, Running) {

@@ -181,8 +181,8 @@ pub(crate) fn ledger(me: usize, layout: &Layout) -> Ledger {
 /// The folder of a node of a healthy cluster.
 pub(crate) fn disk(me: usize, layout: &Layout) -> Disk {
     let line = view(me, layout).myself().unwrap().clone();
-    let identity =
-        DiskIdentity { id: line.id, role: line.role, primary: line.primary, epoch: line.epoch, slots: line.slots };
+    let (id, role, primary, epoch, slots) = (line.id, line.role, line.primary, line.epoch, line.slots);
+    let identity = DiskIdentity { id, role, primary, epoch, slots, open: SlotSet::new() };
     Disk { identity: Some(identity), has_data: true }
 }
 

@@ -85,6 +85,7 @@ pub(super) fn look(dir: &Path) -> Result<Disk, FolderError> {
             primary: stored.primary,
             epoch: stored.epoch,
             slots: stored.slots,
+            open: stored.open,
         }),
         None => None,
     };

@@ -111,6 +111,12 @@ fn consent(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
         // Its table may be older than its last life: giving it a slot now could raise a stale claim above the true one.
         return Err(format!("{} does not know yet whether it still owns its slots", shared.me.name));
     }
+    if state.ledger.open_at_start.is_some() {
+        return Err(format!(
+            "what the server of {} has marked by itself at its start is not closed yet",
+            shared.me.name
+        ));
+    }
     let shard = state.ledger.layout.as_ref().and_then(|layout| layout.shard_of(&shared.me.name));
     let mine = shard.map(|shard| shard.slots.clone()).unwrap_or_default();
     let open = running.view.open.iter().filter(|open| open.direction == Direction::Importing);

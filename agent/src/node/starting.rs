@@ -99,9 +99,11 @@ impl Reconciler {
             disk = folder::look(&dir).map_err(|error| whole(&error))?;
         }
         let empty = !disk.has_data;
+        let open = disk.identity.as_ref().map(|identity| identity.open.clone());
         self.shared.state().disk = disk;
         let written = self.shared.change_ledger(|ledger| {
             ledger.clean_stop = None;
+            ledger.open_at_start = open;
             ledger.started_empty = empty;
             ledger.gated = birth.gated;
             ledger.deposed = birth.deposed;

@@ -33,6 +33,9 @@ impl World {
         if self.nodes[node].agent.as_ref().is_some_and(|agent| agent.gate.is_some()) {
             return refuse("it does not know yet whether it still owns its slots");
         }
+        if self.nodes[node].disk.ledger.as_ref().is_some_and(|ledger| ledger.open_at_start.is_some()) {
+            return refuse("what its server has marked by itself at its start is not closed yet");
+        }
         let Some(wanted) = wanted.flatten() else { return refuse("not a primary of the Layout, or stopping") };
         let Some(server) = &self.nodes[node].server else { return refuse("its server does not run") };
         if server.stopped || server.is_loading(self.now) || !server.is_primary() || !server.state_ok {

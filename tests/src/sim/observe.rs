@@ -95,12 +95,15 @@ fn strays(server: &Server) -> SlotSet {
 /// What the folder shows before the server starts, and what nodes.conf would show while it runs.
 pub(crate) fn disk(folder: &Folder, server: Option<&Server>) -> Disk {
     let own = server.map(Server::me).or_else(|| folder.conf.as_ref().map(Conf::me));
+    let open = server.map(|server| &server.open).or_else(|| folder.conf.as_ref().map(|conf| &conf.open));
+    let open: SlotSet = open.into_iter().flat_map(|open| open.keys().copied()).collect();
     let identity = own.map(|me| DiskIdentity {
         id: me.node_id.clone(),
         role: me.role,
         primary: me.primary.map(super::ids::Id::node_id),
         epoch: ConfigEpoch(me.epoch),
         slots: (*me.slots).clone(),
+        open: open.clone(),
     });
     Disk { identity, has_data: folder.data.as_ref().is_some_and(|data| !data.is_empty()) }
 }

@@ -6,6 +6,7 @@ use rand::RngExt;
 use redisnode_agent_core::{Answer, Row, StartAct, StartSituation, StartVerdict, start_check};
 use redisnode_proto::ledger::Promise;
 use redisnode_proto::message::{DeathNotice, Outcome};
+use redisnode_proto::report::Disk;
 use redisnode_proto::{Millis, NodeId, NodeName};
 
 use super::agent::Start;
@@ -55,10 +56,10 @@ impl World {
             let (name, row, act) = (self.name(node).clone(), verdict.row, &verdict.act);
             self.oracle.log(now, || format!("{name}: start check, row {row:?}: {act:?}"));
         }
-        self.do_start(node, verdict);
+        self.do_start(node, disk, verdict);
     }
 
-    fn do_start(&mut self, node: usize, verdict: StartVerdict) {
+    fn do_start(&mut self, node: usize, disk: Disk, verdict: StartVerdict) {
         let deposed = verdict.is_deposed();
         match verdict.act {
             StartAct::Start { gated, aside, lost } => {
@@ -67,7 +68,9 @@ impl World {
                     self.oracle.excuse(data.iter().flat_map(|data| data.values()));
                     self.nodes[node].disk.aside.extend(data);
                 }
+                let open = disk.identity.map(|identity| identity.open);
                 self.write_ledger(node, |ledger| {
+                    ledger.open_at_start = open;
                     ledger.clean_stop = None;
                     ledger.synced_run = None;
                     (ledger.gated, ledger.deposed) = (gated, deposed);

@@ -12,11 +12,19 @@ pub(super) fn settle(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     let own = view.open.iter().filter(|_| view.myself().is_some_and(|me| me.role == Role::Primary));
     for open in own {
         match open.direction {
+            Direction::Importing if made_at_start(s, open) => out.push(Duty::CloseExport { slot: open.slot }),
             Direction::Importing => importing(s, view, open, out),
             Direction::Migrating => migrating(s, view, open, out),
         }
     }
     clear_notice(s, view, out);
+}
+
+/// Redis before 8.4 marks the slots of others that its data has keys of when it starts. It saves its marks at each change,
+/// so one that nodes.conf did not have stands for no move: the keys are from an older dump, and the owner has been
+/// without them, or has newer ones, ever since. Asked to finish a move, it would stop at them.
+fn made_at_start(s: &Situation<'_>, open: &OpenSlot) -> bool {
+    s.ledger.open_at_start.as_ref().is_some_and(|before| !before.contains(open.slot))
 }
 
 /// The source's agent drives a move. If it has nothing open towards this server, the mark is a left-over.

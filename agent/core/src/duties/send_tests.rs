@@ -285,3 +285,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_mark_that_the_server_made_at_its_start_is_no_move() {
+    let mut scene = Scene::new(0, 3, 0);
+    scene.view().open = vec![mark(9000, Direction::Importing, 1), mark(9001, Direction::Importing, 1)];
+    scene.ledger.open_at_start = Some(slots("9000"));
+    let duties = scene.duties();
+    let closed = |number| duties.contains(&Duty::CloseExport { slot: slot(number) });
+    assert!(closed(9001), "the owner would be asked to send what is a left-over of an old dump");
+    assert!(!closed(9000), "what has arrived of it is nowhere else");
+}

@@ -5,7 +5,7 @@
 
 use redisnode_proto::report::{Disk, DiskIdentity};
 use redisnode_proto::topology::Role;
-use redisnode_proto::{ConfigEpoch, Ledger};
+use redisnode_proto::{ConfigEpoch, Ledger, SlotSet};
 
 use super::check::{as_primary, verdict};
 use super::facts::Facts;
@@ -46,5 +46,5 @@ fn former_identity(ledger: &Ledger) -> Option<DiskIdentity> {
     let name = &ledger.member.name;
     let id = layout.member(name)?.node_id.clone().filter(|id| !layout.forget.contains(id))?;
     let slots = layout.shard_of(name).map(|shard| shard.slots.clone()).unwrap_or_default();
-    Some(DiskIdentity { id, role: Role::Primary, primary: None, epoch: ConfigEpoch(0), slots })
+    Some(DiskIdentity { id, role: Role::Primary, primary: None, epoch: ConfigEpoch(0), slots, open: SlotSet::new() })
 }

@@ -321,6 +321,7 @@ impl Sim {
 
 fn disk(sim: &Sim) -> Disk {
     let identity = sim.id.clone().map(|id| DiskIdentity {
+        open: SlotSet::new(),
         id,
         role: sim.role,
         primary: sim.follows.clone(),

@@ -28,6 +28,8 @@ pub struct StoredIdentity {
     pub epoch: ConfigEpoch,
     /// The slots it owned.
     pub slots: SlotSet,
+    /// The slots it had open, in either direction.
+    pub open: SlotSet,
     /// Everyone else that it knew.
     pub peers: Vec<NodeId>,
 }
@@ -39,13 +41,15 @@ pub fn identity_of(nodes_conf: &str) -> Result<Option<StoredIdentity>, BadReply>
     if table.is_empty() && lines(nodes_conf).next().is_none() {
         return Ok(None);
     }
-    let mut me = only_myself(REPLY, nodes_conf, &table)?.node.clone();
+    let own = only_myself(REPLY, nodes_conf, &table)?;
+    let (mut me, open) = (own.node.clone(), own.open.iter().map(|open| open.slot).collect());
     if me.primary.as_ref().is_some_and(is_primer) {
         (me.role, me.primary) = (Role::Primary, None);
     }
     let peers = table.into_iter().filter(|line| !line.myself).map(|line| line.node.id);
     let peers = peers.filter(|id| !is_primer(id)).collect();
-    Ok(Some(StoredIdentity { id: me.id, role: me.role, primary: me.primary, epoch: me.epoch, slots: me.slots, peers }))
+    let (id, role, primary, epoch, slots) = (me.id, me.role, me.primary, me.epoch, me.slots);
+    Ok(Some(StoredIdentity { id, role, primary, epoch, slots, open, peers }))
 }
 
 /// The file with new addresses (IP, client port, bus port) of peers; `None` if they are all there already.
@@ -116,6 +120,7 @@ vars currentEpoch 2 lastVoteEpoch 0
             primary: None,
             epoch: ConfigEpoch(1),
             slots: vec!["0-8191".parse().unwrap()].into(),
+            open: "100".parse::<crate::SlotRange>().unwrap().into(),
             peers: vec![id(REPLICA), id(PEER)],
         };
         assert_eq!(identity, wanted);
