@@ -9,6 +9,7 @@ use redisnode_proto::topology::{Direction, Role, View, ViewNode};
 use redisnode_proto::{NodeId, Slot, SlotSet};
 use tokio::time::timeout;
 
+use super::peek::{count, hides};
 use super::reconcile::marks_survive;
 use super::shared::{Shared, whole};
 use crate::resp::{Command, Lanes, RespError};
@@ -43,7 +44,7 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
         request.slots.iter().partition(|slot| mine.contains(**slot) || marked.contains(**slot));
     let mut unwanted = Vec::new();
     if request.resume {
-        match split_by_keys(shared, &others).await {
+        match split_by_keys(shared, &request.source, &others).await {
             Ok((with_keys, without)) => {
                 agreed.extend(with_keys);
                 unwanted = without;
@@ -86,13 +87,13 @@ fn is_known(request: &ImportRequest, view: &View, source: &ViewNode, slot: Slot)
 }
 
 /// Slots of which this server has keys, and slots of which it has none.
-async fn split_by_keys(shared: &Shared, slots: &[Slot]) -> Result<(Vec<Slot>, Vec<Slot>), RespError> {
+async fn split_by_keys(shared: &Shared, source: &NodeId, slots: &[Slot]) -> Result<(Vec<Slot>, Vec<Slot>), RespError> {
     let mut connection = shared.connect(CONNECT_WITHIN).await?;
+    let hides = hides(&shared.state().server);
+    let asked: Vec<(Slot, NodeId)> = slots.iter().map(|slot| (*slot, source.clone())).collect();
     let mut split = (Vec::new(), Vec::new());
-    for slot in slots {
-        let count = Command::new("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot.to_string());
-        let keys = connection.demand(&count).await?.integer("CLUSTER COUNTKEYSINSLOT")?;
-        if keys > 0 { split.0.push(*slot) } else { split.1.push(*slot) }
+    for (slot, keys) in count(&mut connection, &asked, hides).await? {
+        if keys > 0 { split.0.push(slot) } else { split.1.push(slot) }
     }
     Ok(split)
 }

@@ -17,6 +17,7 @@ mod imports;
 mod liveness;
 mod look;
 mod migrate;
+mod peek;
 mod prime;
 mod promote;
 mod promote_in_order;

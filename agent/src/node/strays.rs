@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redisnode_proto::event::Severity;
-use redisnode_proto::slots::SLOT_COUNT;
 use redisnode_proto::topology::Role;
 use redisnode_proto::{NodeId, NodeName, Slot, SlotSet};
 
 use super::acting::IMPORT_GRACE;
+use super::peek::{self, hides, mark, unmark};
 use super::reconcile::Reconciler;
 use super::shared::{Shared, whole};
 use crate::resp::{Command, Connection, Reply, RespError};
@@ -24,14 +24,19 @@ const WITHIN: Duration = Duration::from_secs(1);
 impl Reconciler {
     /// Counts the keys of slots that are not the server's own, if that was not done since it became a primary.
     pub(super) async fn count_strays(&mut self) {
-        let foreign: Vec<Slot> = {
+        let (own, foreign, hides) = {
             let state = self.shared.state();
             let Some(running) = state.server.running().filter(|r| r.replication.role == Role::Primary) else { return };
-            let Some(me) = running.view.myself().filter(|_| self.eye.strays.is_none()) else { return };
-            let foreign = |slot: &Slot| running.keys > 0 && !me.slots.contains(*slot);
-            (0..SLOT_COUNT).filter_map(|number| Slot::try_from(number).ok()).filter(foreign).collect()
+            if self.eye.strays.is_some() {
+                return;
+            }
+            let lines = running.view.nodes.iter().filter(|node| running.keys > 0 && node.id != running.view.me);
+            let foreign: Vec<(Slot, NodeId)> =
+                lines.flat_map(|node| node.slots.iter().map(|slot| (slot, node.id.clone()))).collect();
+            let own = running.view.myself().map(|me| me.slots.clone()).unwrap_or_default();
+            (own, foreign, hides(&state.server))
         };
-        match self.count(&foreign).await {
+        match self.count(&own, &foreign, hides).await {
             Ok(strays) => {
                 if !strays.is_empty() {
                     tracing::info!(slots = %strays, "the server holds keys of slots that are not its own");
@@ -45,17 +50,15 @@ impl Reconciler {
         }
     }
 
-    async fn count(&mut self, slots: &[Slot]) -> Result<SlotSet, RespError> {
+    async fn count(&mut self, own: &SlotSet, foreign: &[(Slot, NodeId)], hides: bool) -> Result<SlotSet, RespError> {
         let connection = self.eye.open(&self.shared).await?;
         let mut found = SlotSet::new();
-        for chunk in slots.chunks(COUNTED) {
-            let count = |slot: &Slot| Command::new("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot.to_string());
-            let commands: Vec<Command> = chunk.iter().map(count).collect();
-            for (slot, reply) in chunk.iter().zip(connection.pipeline(&commands).await?) {
-                if reply.integer("CLUSTER COUNTKEYSINSLOT")? > 0 {
-                    found.insert(*slot);
-                }
-            }
+        if hides && !foreign.is_empty() && !has_more(connection, own).await? {
+            return Ok(found);
+        }
+        for chunk in foreign.chunks(COUNTED) {
+            let counts = peek::count(connection, chunk, hides).await?;
+            found.extend(counts.into_iter().filter(|(_, keys)| *keys > 0).map(|(slot, _)| slot));
         }
         Ok(found)
     }
@@ -73,8 +76,9 @@ impl Reconciler {
                 // Opened for arrival a moment ago: what is here is the move's.
                 continue;
             }
+            let hides = hides(&self.shared.state().server);
             let own = self.eye.open(&self.shared).await?;
-            let keys = keys_of(own, slot).await?;
+            let keys = peek::keys(own, slot, &id, MOST, hides).await?;
             let doubles = there(&mut theirs, &keys).await?;
             unlink(own, slot, &id, &doubles).await?;
             (dropped, kept) = (dropped + doubles.len(), kept + keys.len() - doubles.len());
@@ -104,10 +108,21 @@ impl Reconciler {
     }
 }
 
-async fn keys_of(own: &mut Connection, slot: Slot) -> Result<Vec<Bytes>, RespError> {
-    let list = Command::new("CLUSTER").arg("GETKEYSINSLOT").arg(slot.to_string()).number(MOST);
-    let keys = own.demand(&list).await?.array("CLUSTER GETKEYSINSLOT")?;
-    Ok(keys.into_iter().filter_map(Reply::into_bytes).collect())
+/// Whether the server holds more keys than its own slots have. Clients that write meanwhile may make it look so; a
+/// promotion that is looked at in vain costs some milliseconds.
+async fn has_more(connection: &mut Connection, own: &SlotSet) -> Result<bool, RespError> {
+    let size = Command::new("DBSIZE");
+    let before = connection.demand(&size).await?.integer("DBSIZE")?;
+    let mut sum = 0;
+    for chunk in own.iter().collect::<Vec<_>>().chunks(COUNTED) {
+        let count = |slot: &Slot| Command::new("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot.to_string());
+        let commands: Vec<Command> = chunk.iter().map(count).collect();
+        for reply in connection.pipeline(&commands).await? {
+            sum += reply.integer("CLUSTER COUNTKEYSINSLOT")?;
+        }
+    }
+    let after = connection.demand(&size).await?.integer("DBSIZE")?;
+    Ok(before.max(after) > sum)
 }
 
 /// Which of these keys the owner has.
@@ -126,10 +141,9 @@ async fn unlink(own: &mut Connection, slot: Slot, owner: &NodeId, keys: &[Bytes]
     if keys.is_empty() {
         return Ok(());
     }
-    let number = slot.to_string();
-    let mut commands = vec![Command::new("CLUSTER").args_from(["SETSLOT", &number, "IMPORTING", owner.as_str()])];
+    let mut commands = vec![mark(slot, owner)];
     commands.extend(keys.iter().flat_map(|key| [Command::new("ASKING"), Command::new("UNLINK").bytes(key.clone())]));
-    commands.push(Command::new("CLUSTER").args_from(["SETSLOT", &number, "STABLE"]));
+    commands.push(unmark(slot));
     for refusal in own.pipeline(&commands).await?.iter().filter_map(Reply::error_text) {
         tracing::warn!(%slot, %refusal, "a key of a slot that another node owns stays here");
     }
