@@ -2,14 +2,14 @@
 //!
 //! A re-created empty node that claims at once would acknowledge writes alone and drop them later (measured). So a claim
 //! needs: every member known; answers of a majority of all members, and of the primaries with slots that any of them
-//! knows, none of which shows a living owner; and nobody of the own shard that holds data which this server has not.
+//! knows, none of which shows an owner; and nobody of the own shard that holds data which this server has not.
 
 use std::collections::BTreeSet;
 
 use redisnode_proto::layout::Layout;
 use redisnode_proto::report::{Report, Running};
-use redisnode_proto::topology::{Direction, Health, Role, View};
-use redisnode_proto::{NodeId, NodeName, SlotSet, judge};
+use redisnode_proto::topology::{Direction, Health, Role, View, ViewNode};
+use redisnode_proto::{ConfigEpoch, NodeId, NodeName, SlotSet, judge};
 
 use super::{Duty, ask};
 use crate::situation::Situation;
@@ -29,7 +29,7 @@ pub(super) fn claim(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
         layout.members.iter().map(|member| &member.member.name).filter(|name| **name != s.me.name).collect();
     ask(out, others.iter().filter(|name| s.fresh(name).is_none()).map(|name| (*name).clone()));
     let heard: Vec<&Running> = others.iter().filter_map(|name| s.fresh(name)?.server.running()).collect();
-    let free = heard.iter().fold(free, |free, running| free.difference(&living(layout, running)));
+    let free = heard.iter().fold(free, |free, running| free.difference(&owned(layout, running)));
     if !free.is_empty() && is_witnessed(view, &heard, others.len()) && nobody_else_holds_data(s) {
         out.push(Duty::Claim { slots: free, bump: true });
     }
@@ -44,10 +44,16 @@ fn is_witnessed(view: &View, heard: &[&Running], others: usize) -> bool {
     all && (voters.is_empty() || present >= judge::majority(voters.len()))
 }
 
-/// A node that has not met the others yet would take its own ignorance for theirs.
+/// A node that has not met the others yet, or only heard of them, would take its own ignorance for theirs.
 pub(super) fn knows_everybody(layout: &Layout, view: &View) -> bool {
     let ids = layout.members.iter().filter(|member| !member.leaving).filter_map(|member| member.node_id.as_ref());
-    ids.filter(|id| !layout.forget.contains(id)).all(|id| view.node(id).is_some_and(|node| !node.handshake))
+    let mut ids = ids.filter(|id| !layout.forget.contains(id));
+    ids.all(|id| view.node(id).is_some_and(|node| !node.handshake && !is_hearsay(node)))
+}
+
+/// Others speak of it, but it has not said a word here: whatever it owns, its line shows nothing.
+fn is_hearsay(node: &ViewNode) -> bool {
+    node.epoch == ConfigEpoch(0) && (!node.connected || node.health != Health::Fine)
 }
 
 /// Every mate has answered, and none holds data of the shard while this server holds none.
@@ -63,10 +69,11 @@ fn holds_data(report: &Report) -> bool {
     }
 }
 
-/// Slots that have a living owner in another server's eyes. Whom the Layout wants forgotten is dead by a majority's word,
-/// also where nobody is left to mark it as failed.
-fn living(layout: &Layout, running: &Running) -> SlotSet {
-    let alive = running.view.nodes.iter().filter(|n| n.health != Health::Failed && n.role == Role::Primary);
-    let alive = alive.filter(|node| !layout.forget.contains(&node.id));
-    alive.fold(SlotSet::new(), |all, node| all.union(&node.slots))
+/// Slots that have an owner in another server's eyes, also one that has failed: it may be cut off, and hold the data. This
+/// server may know of it by hearsay only, without a slot (seen on Redis 7.0, 8.6 and Valkey 9.1). Whom the Layout wants
+/// forgotten is dead by a majority's word.
+fn owned(layout: &Layout, running: &Running) -> SlotSet {
+    let owners = running.view.nodes.iter().filter(|node| node.role == Role::Primary);
+    let owners = owners.filter(|node| !layout.forget.contains(&node.id));
+    owners.fold(SlotSet::new(), |all, node| all.union(&node.slots))
 }

@@ -1,5 +1,6 @@
 //! Slots without an owner: claimed by who should have them, when those who vote see it so, and nobody holds their data.
 
+use redisnode_proto::ConfigEpoch;
 use redisnode_proto::report::ServerState;
 use redisnode_proto::topology::{Direction, Role};
 
@@ -57,13 +58,25 @@ fn a_living_owner_in_anybodys_eyes_keeps_its_slots() {
 }
 
 #[test]
-fn an_owner_that_failed_in_a_witness_eyes_is_no_owner_but_in_the_own_view_it_is() {
+fn an_owner_that_has_failed_may_be_cut_off_with_the_data_and_keeps_its_slots_until_it_is_forgotten() {
     let mut scene = ownerless(3, 0);
     line(&mut scene.their(1).view, 2).slots = slots("0-99").union(&share(2, 3));
     line(&mut scene.their(1).view, 2).health = redisnode_proto::topology::Health::Failed;
+    assert_eq!(claims(&scene), Some(share(0, 3).difference(&slots("0-99"))), "this server knows it by hearsay only");
+    scene.layout().forget.push(id(2));
     assert_eq!(claims(&scene), Some(share(0, 3)));
     line(scene.view(), 2).slots.insert(slot(0));
     assert_eq!(claims(&scene), Some(share(0, 3).difference(&slots("0"))));
+}
+
+#[test]
+fn a_newcomer_that_has_only_heard_of_a_member_does_not_know_what_it_owns() {
+    let mut scene = ownerless(3, 0);
+    let unheard = line(scene.view(), 2);
+    (unheard.epoch, unheard.connected, unheard.slots) = (ConfigEpoch(0), false, slots(""));
+    assert_eq!(claims(&scene), None);
+    line(scene.view(), 2).connected = true;
+    assert_eq!(claims(&scene), Some(share(0, 3)), "it is new and has nothing");
 }
 
 #[test]
