@@ -125,8 +125,11 @@ impl Reconciler {
         self.cluster(&["MEET", &ip, &port, &bus]).await
     }
 
+    /// The servers forget the keys at a reset, but not what they have written of them: a start before the next save would
+    /// bring them back, and take their slots (seen on Redis 8.6 and Valkey 9.1). FLUSHALL empties that too.
     async fn reset(&mut self) -> Result<(), RespError> {
         self.cluster(&["RESET", "HARD"]).await?;
+        self.eye.open(&self.shared).await?.demand(&Command::new("FLUSHALL")).await?;
         let text = format!("{} was a replica and is an empty primary of a new shard now", self.shared.me.name);
         self.shared.state().event(Severity::Normal, "Reset", text);
         Ok(())

@@ -96,7 +96,11 @@ impl World {
             }
             Duty::Forget(id) => drop(self.with_server(node, |s, ctx| s.forget(ctx.now, Id::of(&id)))),
             Duty::Replicate(id) => drop(self.with_server(node, |s, ctx| s.replicate(ctx, Id::of(&id)))),
-            Duty::Reset => drop(self.with_server(node, super::server::Server::reset_hard)),
+            Duty::Reset => {
+                if self.with_server(node, super::server::Server::reset_hard) == Some(Ok(())) {
+                    self.nodes[node].disk.data = None;
+                }
+            }
             Duty::SetAside { reason } => self.set_aside(node, &reason),
             Duty::EndFounding => {
                 self.write_ledger(node, |ledger| ledger.founded = true);
