@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rand::RngExt;
 use redisnode_proto::judge::majority;
 use redisnode_proto::topology::{Health, Role};
+use redisnode_proto::{Slot, SlotSet};
 
 use super::bus::{Header, Kind};
 use super::clock::Time;
@@ -194,6 +195,12 @@ impl Server {
         self.judge_state(ctx.now);
         self.state_ok |= self.minority_at.is_none();
         ctx.notes.push(Note::Promoted { epoch, how });
+        if self.flavor.verifies_when_promoted {
+            let foreign =
+                |slot: &Slot| !self.open.contains_key(slot) && self.owner(*slot).is_some_and(|owner| owner != self.id);
+            let strays: SlotSet = self.data.keys().map(|key| key.slot).filter(foreign).collect();
+            self.drop_keys(ctx, &strays, "it was promoted, and their slots are assigned to others");
+        }
         let message = Rc::new(super::bus::Message { from: self.header(ctx.now), kind: Kind::Pong });
         let others = self.table.iter().filter(|(id, _)| **id != self.id).filter_map(|(_, p)| p.addr);
         ctx.out.extend(others.map(|addr| (addr, Rc::clone(&message))));

@@ -17,6 +17,8 @@ pub(crate) struct Flavor {
     pub(crate) importing_ignores_claims: bool,
     /// At its start a primary deletes keys of slots that are assigned elsewhere (Valkey 8, Redis 8.4 and later).
     pub(crate) deletes_foreign_keys: bool,
+    /// A replica does the same when it is promoted (seen on Valkey 9.1; not on 8.1, Redis 7.0 and 8.6).
+    pub(crate) verifies_when_promoted: bool,
     /// CLUSTER REPLICATE always means a full sync (Valkey 8 and later).
     pub(crate) replicate_full_syncs: bool,
     /// A replica of a primary without slots may be elected, and an emptied primary follows only within its shard
@@ -36,6 +38,7 @@ pub(crate) const REDIS_70: Flavor = Flavor {
     marks_survive: false,
     importing_ignores_claims: true,
     deletes_foreign_keys: false,
+    verifies_when_promoted: false,
     replicate_full_syncs: false,
     knows_shards: false,
 };
@@ -51,12 +54,13 @@ pub(crate) const VALKEY_81: Flavor = Flavor {
     marks_survive: true,
     importing_ignores_claims: false,
     deletes_foreign_keys: true,
+    verifies_when_promoted: false,
     replicate_full_syncs: true,
     knows_shards: true,
 };
 
 pub(crate) const VALKEY_91: Flavor =
-    Flavor { name: "valkey-9.1", version: version(Product::Valkey, 9, 1), ..VALKEY_81 };
+    Flavor { name: "valkey-9.1", version: version(Product::Valkey, 9, 1), verifies_when_promoted: true, ..VALKEY_81 };
 
 /// All that are modelled.
 pub(crate) const ALL: [Flavor; 4] = [REDIS_70, REDIS_86, VALKEY_81, VALKEY_91];
