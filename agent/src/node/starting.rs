@@ -142,7 +142,9 @@ impl Reconciler {
         }
     }
 
-    /// Pauses writes as soon as the server takes the command, and again before the pause ends.
+    /// Pauses writes as soon as the server has loaded its data, and again before the pause ends. Not sooner: it would take
+    /// the command, but Redis 8.4 and later then abort when they find keys of foreign slots behind the load, which they
+    /// delete and propagate (seen on 8.6). Its first two seconds without writes begin behind the load as well.
     pub(super) async fn hold_gate(&mut self) {
         let now = self.shared.now();
         let due = self.gate.is_some_and(|gate| gate.paused_at.is_none_or(|at| now.since(at) >= RENEW_AFTER));
@@ -150,7 +152,13 @@ impl Reconciler {
             return;
         }
         let pause = Command::new("CLIENT").arg("PAUSE").number(PAUSE_MS).arg("WRITE");
+        let first = self.gate.is_some_and(|gate| gate.paused_at.is_none());
         let Ok(connection) = self.eye.open(&self.shared).await else { return };
+        // A server that loads refuses a PING.
+        if first && let Err(error) = connection.demand(&Command::new("PING")).await {
+            tracing::debug!(error = %whole(&error), "writes are not paused yet");
+            return;
+        }
         match connection.demand(&pause).await {
             Ok(_) => {
                 if let Some(gate) = &mut self.gate {
