@@ -20,7 +20,7 @@ PORT   ?= 7000
 THEME  ?=
 ONLY   ?=
 
-.PHONY: help run build test test-e2e test-matrix simulate simulate-open bench lint fmt generate servers
+.PHONY: help run build test test-e2e test-matrix simulate bench lint fmt generate servers
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -46,9 +46,6 @@ test-matrix: build servers ## end to end: every case on every server, five times
 
 simulate: ## the simulator alone
 	@cargo test --locked -p redisnode-tests --test 'sim*'
-
-simulate-open: ## the histories that are known to break, told in full
-	@cargo test --locked -p redisnode-tests --test sim -- --ignored --nocapture open_histories
 
 bench: build servers ## measure beside redis-cli on the same servers, print a table [ONLY="move valkey-9.1"]
 	@cargo build --locked --profile test -p redisnode-tests --bin bench
