@@ -165,7 +165,10 @@ impl Model {
         let sim = &self.nodes[name];
         let elsewhere = sim.follows.as_ref().is_some_and(|id| self.name_of(id).is_none_or(|name| !shard.has(&name)));
         if primary == *name {
-            if sim.role == Role::Replica && elsewhere && layout.shard_of(name).is_some_and(|s| s.primary == *name) {
+            // A primary without slots has nothing that a replica of it could lose.
+            let of_nothing = sim.follows.as_ref().and_then(|id| self.table.get(id)).is_some_and(|p| p.slots.is_empty());
+            let named = layout.shard_of(name).is_some_and(|shard| shard.primary == *name);
+            if sim.role == Role::Replica && named && (elsewhere || of_nothing) {
                 self.reset(name, id);
             }
             return;

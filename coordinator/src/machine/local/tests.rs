@@ -145,8 +145,12 @@ async fn a_port_that_is_taken_later_is_a_problem_and_heals() {
     assert!(problem.message.contains("port 14231"), "{problem:?}");
     assert_eq!(machine.members().len(), 1);
     drop(held);
-    machine.ensure(2).await;
-    assert_eq!((machine.members().len(), machine.problems().len()), (2, 0));
+    // A child of another test, between its fork and its exec, may hold the port a moment longer.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(15);
+    while (machine.members().len(), machine.problems().len()) != (2, 0) {
+        assert!(tokio::time::Instant::now() < deadline, "never: {:?}", machine.problems());
+        machine.ensure(2).await;
+    }
     machine.stop_all().await;
 }
 
