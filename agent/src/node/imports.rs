@@ -88,6 +88,7 @@ fn is_known(request: &ImportRequest, view: &View, source: &ViewNode, slot: Slot)
 
 /// Slots of which this server has keys, and slots of which it has none.
 async fn split_by_keys(shared: &Shared, source: &NodeId, slots: &[Slot]) -> Result<(Vec<Slot>, Vec<Slot>), RespError> {
+    let _marking = shared.marking.write().await;
     let mut connection = shared.connect(CONNECT_WITHIN).await?;
     let hides = hides(&shared.state().server);
     let asked: Vec<(Slot, NodeId)> = slots.iter().map(|slot| (*slot, source.clone())).collect();
@@ -125,6 +126,7 @@ fn consent(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
 }
 
 async fn open(shared: &Shared, request: &ImportRequest, slots: &[Slot]) -> Result<Vec<Slot>, RespError> {
+    let _marking = shared.marking.read().await;
     let now = shared.now();
     {
         let mut state = shared.state();

@@ -34,6 +34,9 @@ pub(super) struct Shared {
     pub(super) jobs: Jobs,
     /// Connections that open slots for arrival.
     pub(super) arrivals: Arrivals,
+    /// Read by moves that open slots for arrival, written while foreign slots are marked for a question: so none ends the
+    /// mark of a move. The loop only tries to take it.
+    pub(super) marking: tokio::sync::RwLock<()>,
     /// Wakes the loop.
     pub(super) wake: Notify,
     /// The newest Report.
@@ -91,6 +94,7 @@ impl Shared {
             launcher,
             jobs: Jobs::default(),
             arrivals: Arrivals::default(),
+            marking: tokio::sync::RwLock::new(()),
             wake: Notify::new(),
             report: watch::Sender::new(Arc::new(report)),
             generation: watch::Sender::new(generation),

@@ -37,30 +37,43 @@ impl Reconciler {
             (own, foreign, hides(&state.server))
         };
         match self.count(&own, &foreign, hides).await {
-            Ok(strays) => {
+            // A move opens slots: the next look counts.
+            Ok(None) => {}
+            Ok(Some(strays)) => {
                 if !strays.is_empty() {
                     tracing::info!(slots = %strays, "the server holds keys of slots that are not its own");
                 }
                 self.eye.strays = Some(strays);
             }
             Err(error) => {
-                tracing::debug!(error = %whole(&error), "keys of foreign slots are not counted yet");
-                self.eye.close();
+                tracing::info!(error = %whole(&error), "keys of foreign slots are not counted yet; the next look tries again");
+                if !matches!(error, RespError::Refused { .. }) {
+                    self.eye.close();
+                }
             }
         }
     }
 
-    async fn count(&mut self, own: &SlotSet, foreign: &[(Slot, NodeId)], hides: bool) -> Result<SlotSet, RespError> {
-        let connection = self.eye.open(&self.shared).await?;
+    async fn count(
+        &mut self,
+        own: &SlotSet,
+        foreign: &[(Slot, NodeId)],
+        hides: bool,
+    ) -> Result<Option<SlotSet>, RespError> {
+        let shared = self.shared.clone();
+        let connection = self.eye.open(&shared).await?;
         let mut found = SlotSet::new();
         if hides && !foreign.is_empty() && !has_more(connection, own).await? {
-            return Ok(found);
+            return Ok(Some(found));
         }
         for chunk in foreign.chunks(COUNTED) {
-            let counts = peek::count(connection, chunk, hides).await?;
+            let Ok(_marking) = shared.marking.try_write() else { return Ok(None) };
+            let open = opened(&shared);
+            let left: Vec<_> = chunk.iter().filter(|(slot, _)| !open.contains(*slot)).cloned().collect();
+            let counts = peek::count(connection, &left, hides).await?;
             found.extend(counts.into_iter().filter(|(_, keys)| *keys > 0).map(|(slot, _)| slot));
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Takes away what the owner of these slots has too, slot by slot.
@@ -70,10 +83,10 @@ impl Reconciler {
         theirs.set_deadline(WITHIN);
         let (mut dropped, mut kept) = (0, 0);
         for slot in slots.iter() {
-            let now = self.shared.now();
-            let opened = self.shared.state().imports.get(&slot.number()).copied();
-            if opened.is_some_and(|at| now.since(at) < IMPORT_GRACE) {
-                // Opened for arrival a moment ago: what is here is the move's.
+            let shared = self.shared.clone();
+            let Ok(_marking) = shared.marking.try_write() else { continue };
+            if opened(&shared).contains(slot) {
+                // What is here is the move's.
                 continue;
             }
             let hides = hides(&self.shared.state().server);
@@ -106,6 +119,15 @@ impl Reconciler {
             state.event(Severity::Warning, "StraysKept", text);
         }
     }
+}
+
+/// Slots that are open here by the last look, or were opened for arrival since: a mark of ours would end theirs. It is asked
+/// for while `marking` is held, so that none is opened between the answer and the mark.
+fn opened(shared: &Shared) -> SlotSet {
+    let (now, state) = (shared.now(), shared.state());
+    let shown = state.server.running().into_iter().flat_map(|running| running.view.open.iter().map(|open| open.slot));
+    let since = state.imports.iter().filter(|(_, at)| now.since(**at) < IMPORT_GRACE);
+    shown.chain(since.filter_map(|(number, _)| Slot::try_from(*number).ok())).collect()
 }
 
 /// Whether the server holds more keys than its own slots have. Clients that write meanwhile may make it look so; a
