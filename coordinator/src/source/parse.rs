@@ -31,6 +31,9 @@ fn explained(text: &str, error: &serde_saphyr::Error) -> String {
 fn clearer(what: &str, line: &str) -> String {
     if let Some((field, _)) = what.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
         return match suggest(field) {
+            Some(known) if known == field => {
+                format!("{field} does not belong here; look at the indentation and at open brackets above")
+            }
             Some(known) => format!("there is no field {field}; did you mean {known}?"),
             None => format!("there is no field {field}; remove it"),
         };
@@ -94,6 +97,12 @@ mod tests {
     fn an_unknown_field_is_named_with_its_line() {
         let error = parse(&with("  numberOfMasters: 3\n")).unwrap_err();
         assert!(error.starts_with("line 6: there is no field numberOfMasters"), "{error}");
+    }
+
+    #[test]
+    fn a_field_in_the_wrong_place_is_not_told_its_own_name() {
+        let bracket = parse(&with("  storage: {\n  numberOfMaster: 3\n")).unwrap_err();
+        assert!(bracket.starts_with("line 7: numberOfMaster does not belong here; look at"), "{bracket}");
     }
 
     #[test]
