@@ -10,13 +10,14 @@ use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::Options;
 
-use crate::run::{cases, load, missing, put, wait_replica};
+use crate::run::{cases, load, missing, put, wait_in_sync, wait_replica};
 
 cases! {
     of_an_agent_the_server_does_not_notice: "system", "valkey-9.1";
     of_the_coordinator_in_a_scale_out: "system", "redis-8.6";
     of_everything_with_storage: "system", "valkey-9.1";
     of_everything_without_storage: "system";
+    of_a_former_replica_on_its_old_data: "system", "redis-8.6", "valkey-9.1";
 }
 
 fn of_an_agent_the_server_does_not_notice(server: &Server) {
@@ -107,4 +108,29 @@ fn of_everything_without_storage(server: &Server) {
     assert_eq!(missing(&cluster.ports(), &keys).len(), keys.len());
     let status = cluster.status_text();
     assert!(status.to_lowercase().contains("empty"), "it says why it is empty: {status}");
+}
+
+/// A replica that became a primary of a new shard has the old shard's keys in its append-only file, unless it is emptied:
+/// a restart would bring back what its owner has deleted meanwhile.
+fn of_a_former_replica_on_its_old_data(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(1, 1).stored());
+    let keys = put(&cluster.ports(), "old-", 400);
+    wait_in_sync(&cluster);
+    let primary = cluster.a_primary();
+    let member = cluster.members().into_iter().find(|member| member.port != primary.port).unwrap();
+    cluster.edit(|spec| (spec.primaries, spec.replicas) = (2, 0));
+    let view = cluster.wait_settled(Duration::from_mins(1));
+    assert!(view.on_port(member.port).unwrap().is_primary, "the replica has a shard of its own now");
+    let (deleted, kept) = keys.split_at(200);
+    let owners = view.owner_of_slots();
+    for key in deleted {
+        let owner = owners[usize::from(view::slot_of(key.as_bytes()))].unwrap();
+        view::call(view.nodes[owner].port, &["DEL", key]).unwrap();
+    }
+    cluster.kill_whole(&member, Duration::from_millis(300), |_| ());
+    cluster.wait_settled(Duration::from_secs(30));
+    assert_eq!(missing(&cluster.ports(), kept), Vec::<String>::new());
+    let there: usize =
+        cluster.ports().iter().map(|port| view::text(*port, &["DBSIZE"]).unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(there, kept.len(), "keys of the old shard are back");
 }
