@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use redisnode_proto::report::{Disk, DiskIdentity};
 use redisnode_proto::topology::BadReply;
-use redisnode_proto::topology::nodes::{edit_addresses, identity_of};
+use redisnode_proto::topology::nodes::{align_shard_ids, edit_addresses, identity_of};
 use redisnode_proto::{ClusterId, Ledger, Member, NodeId, NodeName};
 use serde::Deserialize;
 
@@ -132,12 +132,15 @@ fn read_text(path: &Path) -> Result<Option<String>, FolderError> {
     }
 }
 
-/// Brings the addresses of known peers in nodes.conf up to date; nothing else of a line is ever changed.
-pub(super) fn update_addresses(dir: &Path, proved: &BTreeMap<NodeId, (IpAddr, u16, u16)>) -> Result<(), FolderError> {
+/// Makes nodes.conf fit for a start: addresses of known peers are brought up to date, and shard ids that the server would
+/// not start with are aligned; nothing else of a line is ever changed.
+pub(super) fn mend_nodes_conf(dir: &Path, proved: &BTreeMap<NodeId, (IpAddr, u16, u16)>) -> Result<(), FolderError> {
     let path = dir.join(NODES_CONF);
     let Some(text) = read_text(&path)? else { return Ok(()) };
-    if let Some(edited) = edit_addresses(&text, proved)? {
-        write_durably(&path, edited.as_bytes())?;
+    let addressed = edit_addresses(&text, proved)?;
+    let aligned = align_shard_ids(addressed.as_deref().unwrap_or(&text))?;
+    if let Some(mended) = aligned.or(addressed) {
+        write_durably(&path, mended.as_bytes())?;
     }
     Ok(())
 }

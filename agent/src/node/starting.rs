@@ -86,7 +86,7 @@ impl Reconciler {
         let settings = self.shared.layout().map(|layout| layout.settings);
         let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
         write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
-        folder::update_addresses(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
+        folder::mend_nodes_conf(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
         if let Some(why) = self.why_aside(birth.aside) {
             let moved = folder::set_aside(&dir).map_err(|error| whole(&error))?;
             self.aside = None;

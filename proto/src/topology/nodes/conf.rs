@@ -1,6 +1,6 @@
 //! nodes.conf, read before its server starts: who the server is, and new addresses for its peers.
 //!
-//! Nothing but the address of a peer's line is ever changed: a slot map that does not cover the data makes a server
+//! Nothing but the address of a peer's line is changed here: a slot map that does not cover the data makes a server
 //! delete keys, and a property that its version does not know makes it exit.
 
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ fn moved(text: &str, new: &BTreeMap<NodeId, (IpAddr, u16, u16)>) -> Result<Optio
 }
 
 /// The line of the epochs, which is no node's.
-fn is_vars(line: &str) -> bool {
+pub(super) fn is_vars(line: &str) -> bool {
     line.split_ascii_whitespace().next() == Some("vars")
 }
 
