@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use redisnode_http::server::listen;
-use redisnode_http::{Client, Guard, TokenFile};
+use redisnode_http::{Client, Guard, Token};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -45,7 +45,7 @@ pub async fn run(args: LocalArgs) -> Result<(), Failure> {
     write_json(&dir.coordinator(), &coordinator_file)?;
     greet(name, &dir, &coordinator_file);
 
-    let token = TokenFile::new(dir.token());
+    let token = Token::in_file(dir.token());
     let client = Client::new(Some(token.clone()));
     let machine = LocalMachine::start(opened, binaries).map_err(Failure::Runtime)?;
     let hurry = machine.hurry();

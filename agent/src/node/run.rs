@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use redisnode_http::{Client, Guard, TokenFile, serve};
+use redisnode_http::{Client, Guard, Token, serve};
 use redisnode_proto::Ledger;
 use redisnode_proto::report::ServerState;
 use redisnode_proto::topology::{Product, ServerVersion};
@@ -30,7 +30,7 @@ pub async fn run(mut args: AgentArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.listen()).await.with_context(|| {
         format!("cannot listen on {}: end what uses this port, or choose another one", args.listen())
     })?;
-    let token = TokenFile::new(&args.token_file);
+    let token = Token::in_file(&args.token_file);
     let client = Client::new(Some(token.clone()));
     let (launcher, link) = LaunchClient::new(&args.dir);
     let (ledger, refusal) = match folder::open(&args.dir, &args.cluster, &args.member()) {

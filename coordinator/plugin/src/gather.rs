@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis_coordinator::files::{is_free, read_json};
 use redis_coordinator::machine::local::dir::{ClusterFile, Dir, Found, MemberFile};
 use redis_coordinator::source::parse::parse;
-use redisnode_http::{Client, ReportQuery, TokenFile};
+use redisnode_http::{Client, ReportQuery, Token};
 use redisnode_planner::{Heard, MachineMember, Presence, World};
 use redisnode_proto::generation::next_term;
 use redisnode_proto::spec::RedisCluster;
@@ -49,7 +49,7 @@ impl Place {
                 ));
             }
         };
-        let client = Client::new(Some(TokenFile::new(dir.token())));
+        let client = Client::new(Some(Token::in_file(dir.token())));
         Ok(Self { dir, cluster, client })
     }
 

@@ -15,7 +15,7 @@ use crate::TOKEN_HEADER;
 use crate::error::CallError;
 use crate::link::{Link, LinkError};
 use crate::pool::Pool;
-use crate::token::TokenFile;
+use crate::token::Token;
 
 /// Largest answer that is read, bytes.
 pub const ANSWER_LIMIT: usize = 64 << 20;
@@ -30,7 +30,7 @@ pub struct Client {
 }
 
 struct Inner {
-    token: Option<TokenFile>,
+    token: Option<Token>,
     pool: Pool,
 }
 
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// A client that shows `token`, if there is one, with each request.
-    pub fn new(token: Option<TokenFile>) -> Self {
+    pub fn new(token: Option<Token>) -> Self {
         Self { inner: Arc::new(Inner { token, pool: Pool::default() }) }
     }
 

@@ -18,7 +18,7 @@ pub use hyper::{Method, StatusCode};
 pub use request::{Request, Response};
 pub use routes::{Listen, ReportQuery};
 pub use server::{Guard, Handler, serve};
-pub use token::TokenFile;
+pub use token::Token;
 
 /// The header that carries the cluster's token. Not `Authorization`, which the pod proxy of a Kubernetes API server
 /// takes for itself.

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::TOKEN_HEADER;
 use crate::request::{Request, Response};
-use crate::token::TokenFile;
+use crate::token::Token;
 
 /// Largest body that is read, bytes.
 pub const BODY_LIMIT: usize = 16 << 20;
@@ -56,7 +56,7 @@ where
 #[derive(Clone, Debug)]
 pub enum Guard {
     /// Who shows the token in this file.
-    Token(TokenFile),
+    Token(Token),
     /// Everybody. For servers that have nothing to hide and nothing to change.
     Open,
 }

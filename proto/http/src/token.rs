@@ -1,4 +1,5 @@
-//! The cluster's token: read from its file at each use, the previous one accepted for ten minutes after a change.
+//! The cluster's token: read from its file at each use (a coordinator on Kubernetes is given it), the previous one
+//! accepted for ten minutes after a change.
 //!
 //! An empty token is refused on both sides: it would equal a header that is not there.
 
@@ -27,16 +28,20 @@ pub enum TokenError {
         /// The file.
         path: PathBuf,
     },
+    /// None was given yet.
+    #[error("the cluster's token is not known yet")]
+    NotGiven,
 }
 
-/// The file that holds the cluster's token. Cheap to clone; clones share what they know of the token before.
+/// The cluster's token. Cheap to clone; clones share what they know of it.
 #[derive(Clone)]
-pub struct TokenFile {
+pub struct Token {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    path: PathBuf,
+    /// Where it is read at each use; without a file it is given.
+    path: Option<PathBuf>,
     seen: Mutex<Rotation>,
 }
 
@@ -47,27 +52,37 @@ struct Rotation {
     previous: Option<(String, Instant)>,
 }
 
-impl TokenFile {
+impl Token {
     /// The token in `path`. Nothing is read yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        let inner = Inner { path: path.into(), seen: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+    pub fn in_file(path: impl Into<PathBuf>) -> Self {
+        Self { inner: Arc::new(Inner { path: Some(path.into()), seen: Mutex::default() }) }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.inner.path
+    /// A token that [`Self::give`] will tell.
+    pub fn to_be_given() -> Self {
+        Self { inner: Arc::new(Inner { path: None, seen: Mutex::default() }) }
+    }
+
+    /// From now on this is the token. False if it cannot be one; then nothing changes.
+    pub fn give(&self, token: &str) -> bool {
+        let good = is_token(token);
+        if good {
+            self.seen().see(token, Instant::now());
+        }
+        good
     }
 
     /// The token now.
     pub fn current(&self) -> Result<String, TokenError> {
+        let Some(path) = &self.inner.path else {
+            return self.seen().current.clone().ok_or(TokenError::NotGiven);
+        };
         // A plain read: the file has a few bytes, and a pool of threads for it would cost the agent more memory.
-        let path = || self.inner.path.clone();
-        let text = std::fs::read_to_string(&self.inner.path)
-            .map_err(|source| TokenError::Unreadable { path: path(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| TokenError::Unreadable { path: path.clone(), source })?;
         let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(TokenError::Malformed { path: path() });
+        if !is_token(token) {
+            return Err(TokenError::Malformed { path: path.clone() });
         }
         self.seen().see(token, Instant::now());
         Ok(token.to_owned())
@@ -89,10 +104,10 @@ impl TokenFile {
     }
 }
 
-impl fmt::Debug for TokenFile {
+impl fmt::Debug for Token {
     /// The path, never the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TokenFile").field(&self.inner.path).finish()
+        f.debug_tuple("Token").field(&self.inner.path).finish()
     }
 }
 
@@ -116,6 +131,10 @@ impl Rotation {
         let is = |token: &str| equal_in_constant_time(token.as_bytes(), presented);
         self.current.as_deref().is_some_and(is) | self.previous(now).is_some_and(is)
     }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Takes as long for a wrong first byte as for a wrong last one. The length is no secret.
@@ -150,6 +169,16 @@ mod tests {
         rotation.see("one", start);
         rotation.see("one", start);
         assert_eq!(rotation.previous(start), None);
+    }
+
+    #[test]
+    fn a_token_that_is_given_is_unknown_before_and_replaced_by_the_next_one() {
+        let token = Token::to_be_given();
+        assert!(token.accepts(b"").is_err() && token.current().is_err());
+        assert!(!token.give("") && !token.give("two words") && token.current().is_err());
+        assert!(token.give("one") && token.give("two"));
+        assert_eq!(token.current().unwrap(), "two");
+        assert_eq!(token.previous().as_deref(), Some("one"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redisnode_http::{CallError, Client, Guard, Method, Request, Response, StatusCode, TokenFile, serve};
+use redisnode_http::{CallError, Client, Guard, Method, Request, Response, StatusCode, Token, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -30,8 +30,8 @@ impl Secret {
         std::fs::write(&self.0, token).unwrap();
     }
 
-    fn file(&self) -> TokenFile {
-        TokenFile::new(&self.0)
+    fn file(&self) -> Token {
+        Token::in_file(&self.0)
     }
 }
 
