@@ -39,7 +39,7 @@ pub async fn run(args: LocalArgs) -> Result<(), Failure> {
 
     let opened = Opened::open(&root, name, args.port, wanted.spec.members())?;
     let (dir, cluster) = (opened.dir.clone(), opened.cluster.clone());
-    let (term, written) = TermFile::open(dir.term())?;
+    let term = Term::new(TermFile::open(dir.term())?);
     source.keep_copy(dir.spec())?;
     let coordinator_file = CoordinatorFile { pid: std::process::id(), listen: own };
     write_json(&dir.coordinator(), &coordinator_file)?;
@@ -49,7 +49,6 @@ pub async fn run(args: LocalArgs) -> Result<(), Failure> {
     let client = Client::new(Some(token.clone()));
     let machine = LocalMachine::start(opened, binaries).map_err(Failure::Runtime)?;
     let hurry = machine.hurry();
-    let term = Term::new(term, written);
     let mut coordinator = Coordinator::new(source, machine, cluster.cluster, &client, clock, term);
     let shown = coordinator.shown();
     let connect = format!("connect: redis-cli -c -p {}", cluster.port);

@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::publish::Publisher;
 use crate::restarts::Restarts;
 use crate::source::Source;
-use crate::term::Term;
+use crate::term::{Term, TermStore};
 
 /// Decides anew at least that often: silence raises no event.
 const AT_LEAST_EVERY: Duration = Duration::from_millis(250);
@@ -44,14 +44,14 @@ pub struct Shown {
 
 /// The coordinator of one cluster.
 #[derive(Debug)]
-pub struct Coordinator<S, M> {
+pub struct Coordinator<S, M, T> {
     /// Where specs come from.
     pub source: S,
     /// What runs members.
     pub machine: M,
     cluster: ClusterId,
     clock: Clock,
-    term: Term,
+    term: Term<T>,
     agents: Agents,
     publisher: Publisher,
     restarts: Restarts,
@@ -62,9 +62,9 @@ pub struct Coordinator<S, M> {
     shown: watch::Sender<Shown>,
 }
 
-impl<S: Source, M: Machine> Coordinator<S, M> {
+impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
     /// The coordinator of the cluster `cluster`, which calls agents through `client`.
-    pub fn new(source: S, machine: M, cluster: ClusterId, client: &Client, clock: Clock, term: Term) -> Self {
+    pub fn new(source: S, machine: M, cluster: ClusterId, client: &Client, clock: Clock, term: Term<T>) -> Self {
         Self {
             source,
             machine,
@@ -90,7 +90,7 @@ impl<S: Source, M: Machine> Coordinator<S, M> {
     pub async fn run(&mut self) -> Result<Infallible, Failure> {
         loop {
             let members = self.observe();
-            let plan = self.decide(&members);
+            let plan = self.decide(&members).await;
             self.publish(&plan, &members);
             self.carry_out(&plan, &members).await;
             self.report(plan, &members)?;
@@ -111,7 +111,7 @@ impl<S: Source, M: Machine> Coordinator<S, M> {
     }
 
     /// The plan under this life's term. A Layout of it may be published: the term is written down first.
-    fn decide(&mut self, members: &[MachineMember]) -> Plan {
+    async fn decide(&mut self, members: &[MachineMember]) -> Plan {
         let mut plan = self.plan(members);
         if self.term.is_taken() && plan.declined.iter().any(|declined| declined.why == Why::TermOvertaken) {
             self.term.give_up();
@@ -120,9 +120,9 @@ impl<S: Source, M: Machine> Coordinator<S, M> {
         self.stuck = None;
         if let Some(layout) = &plan.layout
             && !self.term.is_taken()
-            && let Err(error) = self.term.take(layout.generation.term)
+            && let Err(error) = self.term.take(layout.generation.term).await
         {
-            self.stuck = Some(format!("no Layout can be published: {}", String::from(error)));
+            self.stuck = Some(format!("no Layout can be published: {error}"));
             plan.layout = None;
         }
         plan
@@ -161,14 +161,21 @@ impl<S: Source, M: Machine> Coordinator<S, M> {
             self.machine.remove(name).await;
         }
         self.machine.ensure(plan.members_wanted).await;
-        let restarts = members.iter().filter(|m| plan.restart.contains(&m.member.name));
-        restarts.for_each(|m| self.restarts.ask(&m.member.name, m.address.agent()));
+        for member in members.iter().filter(|m| plan.restart.contains(&m.member.name)) {
+            if member.outdated {
+                self.machine.renew(&member.member).await;
+            } else {
+                self.restarts.ask(&member.member.name, member.address.agent());
+            }
+        }
     }
 
     /// Shows what is; fails when a first creation cannot succeed.
     fn report(&mut self, plan: Plan, members: &[MachineMember]) -> Result<(), Failure> {
         let problems = self.problems();
-        if let Some(why) = founding::failed(members, plan.members_wanted, self.agents.heard(), &problems) {
+        if M::GIVES_UP
+            && let Some(why) = founding::failed(members, plan.members_wanted, self.agents.heard(), &problems)
+        {
             return Err(Failure::Runtime(format!("the cluster cannot be created: {why}")));
         }
         let wanted = self.source.wanted();

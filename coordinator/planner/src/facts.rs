@@ -248,9 +248,19 @@ impl<'a> Node<'a> {
         self.running().map(|running| running.replication.offset).unwrap_or_default()
     }
 
-    /// Directives that wait for a restart of its server.
+    /// It has to run anew: directives wait for a restart of its server, or its pod is not as it is wanted.
     pub(crate) fn waits_for_restart(&self) -> bool {
-        self.report.is_some_and(|report| !report.restart_needed.is_empty())
+        self.is_outdated() || self.report.is_some_and(|report| !report.restart_needed.is_empty())
+    }
+
+    /// Its process or pod is not as it is wanted now.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.machine.is_some_and(|machine| machine.outdated)
+    }
+
+    /// Its server has never run since its pod came to be.
+    pub(crate) fn is_unborn(&self) -> bool {
+        self.machine.is_some_and(|machine| machine.unborn)
     }
 
     /// The machine it runs on.

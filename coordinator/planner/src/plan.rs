@@ -22,6 +22,7 @@ pub fn plan(world: &World) -> Plan {
     draft.decide(&facts);
     let overtaken = base::overtaken(world);
     let speaks = draft.speaks && overtaken.is_none();
+    let leads = overtaken.is_none();
     draft.notes.declined.splice(0..0, overtaken);
     let layout = if speaks { draft.next_layout(&facts) } else { None };
     let status = draft.status(&facts);
@@ -31,7 +32,10 @@ pub fn plan(world: &World) -> Plan {
         (Some(_), None) => {}
         (None, _) => events.clear(),
     }
-    let (restart, remove) = if speaks { (draft.restart, draft.remove) } else { Default::default() };
+    // A cluster that does not exist yet has no Layout that could be published: only who never ran may run anew.
+    let may_restart = speaks || (base.is_none() && leads);
+    let restart = if may_restart { draft.restart } else { Vec::new() };
+    let remove = if speaks { draft.remove } else { Vec::new() };
     Plan { layout, members_wanted: draft.members_wanted, remove, restart, status, declined, next, events }
 }
 
@@ -96,6 +100,7 @@ impl Draft {
     }
 
     fn found(&mut self, facts: &Facts) {
+        self.restart = rollout::unborn(facts, &mut self.notes);
         let founded = founding::found(facts, &self.wanted, &mut self.notes);
         self.speaks = founded.is_some();
         if let Some((shards, ids)) = founded {
@@ -105,6 +110,7 @@ impl Draft {
     }
 
     fn go_on_founding(&mut self, facts: &Facts, quorum: &Quorum, base: &Layout) {
+        self.restart = rollout::unborn(facts, &mut self.notes);
         match founding::progress(facts, base, &mut self.notes) {
             Progress::Over | Progress::Broken => {
                 self.keep(facts, base);

@@ -19,9 +19,20 @@ pub(crate) fn surge(facts: &Facts, shards: &[Shard], wanted: &Wanted) -> Option<
     shards.iter().position(|shard| shard.is_kept() && shard.nodes().any(|name| waits(facts, name)))
 }
 
+/// Members that run anew whatever the others do: their server has never run as it was wanted before, so that a bad image
+/// can be taken back even while a cluster is being made.
+pub(crate) fn unborn(facts: &Facts, notes: &mut Notes) -> Vec<NodeName> {
+    let unborn = facts.nodes.iter().filter(|node| node.is_outdated() && node.is_unborn() && !node.is_gone());
+    let unborn: Vec<NodeName> = unborn.map(|node| node.name.clone()).collect();
+    unborn.iter().for_each(|name| say(name, "it never ran as it is", notes));
+    unborn
+}
+
 /// Members whose server restarts now. May wish for a handoff instead.
 pub(crate) fn restarts(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) -> Vec<NodeName> {
-    let mut restart = unready(facts, shards, notes);
+    let mut restart = unborn(facts, notes);
+    restart
+        .extend(unready(facts, shards, notes).into_iter().filter(|name| !restart.contains(name)).collect::<Vec<_>>());
     if !facts.nodes.iter().any(Node::waits_for_restart) {
         return restart;
     }

@@ -45,6 +45,11 @@ pub struct MachineMember {
     pub zone: Option<String>,
     /// Whether it is there.
     pub presence: Presence,
+    /// Its process or pod is not as it is wanted now: it has to run anew.
+    pub outdated: bool,
+    /// For sure, its server has never run since this incarnation came to be: it holds nothing but what its storage
+    /// keeps.
+    pub unborn: bool,
 }
 
 /// Whether a member is there, by the word of the machine that runs it.

@@ -82,6 +82,8 @@ impl Place {
             host: None,
             zone: None,
             presence: if runs { Presence::Present } else { Presence::Down },
+            outdated: false,
+            unborn: false,
         })
     }
 

@@ -5,11 +5,14 @@ pub mod local;
 use std::future::Future;
 
 use redisnode_planner::MachineMember;
-use redisnode_proto::NodeName;
 use redisnode_proto::event::Problem;
+use redisnode_proto::{Member, NodeName};
 
 /// Runs members and removes them; has no opinion on which.
 pub trait Machine: Send {
+    /// Whether the process ends with one sentence when a first creation cannot succeed, because somebody waits for it.
+    const GIVES_UP: bool;
+
     /// Every member that exists: the source of truth for name, incarnation, address and presence.
     fn members(&self) -> Vec<MachineMember>;
 
@@ -19,6 +22,10 @@ pub trait Machine: Send {
 
     /// Begins to remove a member for good: its processes and its folder. Does nothing when it has begun already.
     fn remove(&mut self, name: &NodeName) -> impl Future<Output = ()> + Send;
+
+    /// Runs a member that is [`MachineMember::outdated`] anew, as it is wanted now: it is stopped in order, and keeps its
+    /// storage.
+    fn renew(&mut self, member: &Member) -> impl Future<Output = ()> + Send;
 
     /// What is wrong now.
     fn problems(&self) -> Vec<Problem>;

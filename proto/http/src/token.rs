@@ -3,7 +3,7 @@
 //!
 //! An empty token is refused on both sides: it would equal a header that is not there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};

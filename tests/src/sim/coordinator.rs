@@ -138,6 +138,8 @@ impl World {
             host: None,
             zone: None,
             presence: if node.agent.is_none() && node.server.is_none() { Presence::Down } else { Presence::Present },
+            outdated: false,
+            unborn: false,
         };
         self.nodes.iter().filter(|node| !node.gone).map(member).collect()
     }

@@ -147,6 +147,8 @@ impl Model {
                 host,
                 zone,
                 presence: Presence::Present,
+                outdated: false,
+                unborn: false,
             },
             speaks: true,
             up: true,

@@ -98,3 +98,28 @@ fn with_no_replicas_one_more_member_takes_over_and_goes_again() {
     let plan = settle(&mut model, &mut dice, 0);
     is_as_wanted(&model, &plan);
 }
+
+#[test]
+fn pods_that_never_ran_are_renewed_at_once_even_before_the_cluster_exists() {
+    let mut model = Model::new(spec(3, 1));
+    for ordinal in 0..6 {
+        let sim = model.sim(ordinal);
+        (sim.machine.outdated, sim.machine.unborn, sim.speaks) = (true, ordinal != 0, ordinal == 0);
+    }
+    let plan = model.plan();
+    assert_eq!(plan.restart, (1..6).map(name).collect::<Vec<_>>(), "but not the one whose server ran");
+    assert_eq!(plan.layout, None);
+}
+
+#[test]
+fn an_outdated_pod_that_is_silent_is_left_alone_unless_it_never_ran() {
+    let (mut model, mut dice) = (Model::new(spec(3, 1)), Dice(7));
+    settle(&mut model, &mut dice, 0);
+    for ordinal in 0..6 {
+        model.sim(ordinal).machine.outdated = true;
+    }
+    let primary = model.primaries().into_iter().next().unwrap();
+    let ordinal = primary.ordinal().unwrap();
+    model.sim(ordinal).speaks = false;
+    assert!(!model.plan().restart.contains(&primary));
+}

@@ -60,6 +60,8 @@ fn pair() -> Snapshot {
         host: None,
         zone: None,
         presence: Presence::Present,
+        outdated: false,
+        unborn: false,
     });
     let machine = machine.collect();
     let heard = reports.into_iter().map(|report| (report.member.name.clone(), Heard { report, at: Millis(0) }));

@@ -227,6 +227,8 @@ impl LocalMachine {
 }
 
 impl Machine for LocalMachine {
+    const GIVES_UP: bool = true;
+
     fn members(&self) -> Vec<MachineMember> {
         let shown = self.runners.iter().map(|(name, runner)| {
             let presence = if self.going.contains(name) { Presence::Gone } else { runner.presence(self.dir()) };
@@ -246,6 +248,9 @@ impl Machine for LocalMachine {
     async fn remove(&mut self, name: &NodeName) {
         self.begin_removal(name);
     }
+
+    /// Nothing of a local member is ever out of date: its server gets its configuration from its agent.
+    async fn renew(&mut self, _member: &Member) {}
 
     fn problems(&self) -> Vec<Problem> {
         let keepers = self.runners.values().flat_map(|runner| [&runner.agent, &runner.launcher]);
@@ -287,6 +292,14 @@ impl Runner {
     }
 
     fn shown(&self, presence: Presence) -> MachineMember {
-        MachineMember { member: self.member.clone(), address: self.address.clone(), host: None, zone: None, presence }
+        MachineMember {
+            member: self.member.clone(),
+            address: self.address.clone(),
+            host: None,
+            zone: None,
+            presence,
+            outdated: false,
+            unborn: false,
+        }
     }
 }
