@@ -10,7 +10,9 @@ triple   = $(eval triple := $(shell tests/setup.sh triple))$(triple)
 bin      = $(target)/$(triple)/release
 # musl is static by itself; the C library of the host has to be told. With --target this spares build scripts.
 static   = $(if $(findstring musl,$(triple)),,RUSTFLAGS="$${RUSTFLAGS:-} -C target-feature=+crt-static")
-release  = $(static) cargo build --locked --release --target $(triple)
+# Without a C compiler of musl's own the host's will do: its headers must not ask for glibc's checked functions.
+musl_cc  = $(if $(findstring musl,$(triple)),CC_$(subst -,_,$(triple))="$${CC:-gcc}" CFLAGS_$(subst -,_,$(triple))=-U_FORTIFY_SOURCE)
+release  = $(static) $(musl_cc) cargo build --locked --release --target $(triple)
 # Where the tests find the binaries and the servers.
 places   = REDISNODE_BIN="$$(realpath $(bin))" REDISNODE_SERVERS_DIR="$$(realpath $(target)/servers)"
 
@@ -60,8 +62,9 @@ lint: ## formatting and clippy, as CI checks them
 fmt: ## format the code
 	@cargo fmt --all
 
-generate: ## write the generated files anew (there is none yet)
-	@:
+generate: build ## write the generated files anew: the definition of RedisCluster
+	@mkdir -p charts/redis-coordinator/files
+	@$(bin)/redis-coordinator crd > charts/redis-coordinator/files/crd.yaml
 
 servers: ## real servers of every family, for tests and benches, in target/servers
 	@tests/servers.sh $(target)/servers all

@@ -40,12 +40,7 @@ fn degrade(status: &mut ClusterStatus, reason: &str, message: &str) {
 }
 
 fn degraded_by(reason: &str, message: &str) -> Condition {
-    Condition {
-        kind: ConditionType::Degraded,
-        status: Truth::True,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    }
+    Condition::new(ConditionType::Degraded, Truth::True, reason, message)
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the cluster of a YAML file on this machine and follow the file until Ctrl-C.
     Local(LocalArgs),
+    /// Print the definition of the resource RedisCluster, as YAML for Kubernetes.
+    Crd,
 }
 
 /// Options of `local`.

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod files;
 pub mod founding;
 pub mod journal;
+pub mod kubernetes;
 pub mod local;
 pub mod machine;
 pub mod publish;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use redis_coordinator::cli::{Cli, Command};
 use redis_coordinator::failure::Failure;
+use redis_coordinator::kubernetes::crd;
 use redis_coordinator::local;
 use tracing_subscriber::EnvFilter;
 
@@ -24,11 +25,20 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    match command {
+        Command::Local(args) => runtime()?.block_on(local::run(args)),
+        Command::Crd => print_crd(),
+    }
+}
+
+fn print_crd() -> Result<(), Failure> {
+    let text = crd::yaml().map_err(Failure::runtime)?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::runtime)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
-    match command {
-        Command::Local(args) => runtime.block_on(local::run(args)),
-    }
+        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))
 }

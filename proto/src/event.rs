@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum Severity {
     /// As planned.
     Normal,
@@ -13,6 +14,7 @@ pub enum Severity {
 
 /// Something that happened once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Grows with each event of one agent's or coordinator's life.
     pub number: u64,

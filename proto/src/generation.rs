@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Orders Layouts: the term grows with each life of a leader, the sequence with each change within it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Generation {
     /// Life of the leader that published it; no two lives share one.
     pub term: u64,

@@ -1,7 +1,12 @@
 //! The `RedisCluster` resource, as its users write it. Unknown fields are refused, not ignored.
 
 mod count;
+mod labels;
+mod quantity;
 mod reserved;
+#[cfg(feature = "schema")]
+mod schema;
+mod storage;
 mod suggest;
 mod timeout;
 mod validate;
@@ -9,12 +14,14 @@ mod value;
 
 use std::collections::BTreeMap;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::status::ClusterStatus;
 
-pub use reserved::reserved;
+pub use labels::{LABEL_DOMAIN, OWN_LABELS};
+pub use quantity::{BadQuantity, Quantity};
+pub use reserved::{ALLOWED_CLUSTER, RESERVED, RESERVED_PREFIXES, reserved};
+pub use storage::{ClaimPolicy, Storage};
 pub use suggest::{hint, known_fields, suggest};
 pub use timeout::{BadTimeout, NodeTimeout};
 pub use validate::{Invalid, MAX_NAME, MAX_PRIMARIES, MAX_REPLICATION_FACTOR, settings};
@@ -63,26 +70,44 @@ pub struct Metadata {
     pub generation: Option<u64>,
 }
 
-/// What is wanted.
+/// A part of the resource that is Kubernetes' own and passed on as it is, fields of newer versions too.
+pub type Opaque = serde_json::Map<String, serde_json::Value>;
+
+/// What is wanted. Everything has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ClusterSpec {
-    /// How many primaries, 1 to 1000.
+    /// How many primaries share the 16384 slots: 1 to 1000. `kubectl scale` sets it.
     #[serde(deserialize_with = "count::number_of_master")]
     pub number_of_master: u32,
-    /// How many replicas each primary has, 0 to 5.
+    /// How many replicas each primary has: 0 to 5.
     #[serde(deserialize_with = "count::replication_factor")]
     pub replication_factor: u32,
-    /// `cluster-node-timeout` as a duration, `3s` to `300s`.
+    /// How long a node may be silent before the others take it for dead: 3s to 300s.
     pub node_timeout: NodeTimeout,
-    /// Directives of the server's configuration, as in redis.conf. Reserved ones are refused.
+    /// Directives of the server's configuration, as in redis.conf: name and value. Put yes, no, fractions and lists in
+    /// quotes. What the nodes' agents set themselves is refused.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub redis_config: BTreeMap<String, ConfigValue>,
-    /// Keep data on disk.
-    #[serde(deserialize_with = "storage", skip_serializing_if = "Option::is_none")]
+    /// Keep data on disk, in an append-only file unless redisConfig says otherwise. Without it the cluster is a cache:
+    /// empty after a full stop. With a size each node has a volume claim of its own; `storage: {}` keeps the data for
+    /// as long as the pod lives.
+    #[serde(deserialize_with = "storage::required", skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
     /// How slots are moved.
     pub migration: Migration,
+    /// The name of the Service that clients connect to; the cluster's own name if it is left out. Only on Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// The template of the nodes' pods. Its container `redis` is the server and may leave out the image; what else it
+    /// says is kept as far as it leaves the node working. Only on Kubernetes.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::opaque"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<Opaque>,
+    /// Labels for the pods and all other objects of the cluster. Only on Kubernetes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub additional_labels: BTreeMap<String, String>,
 }
 
 impl Default for ClusterSpec {
@@ -94,6 +119,9 @@ impl Default for ClusterSpec {
             redis_config: BTreeMap::new(),
             storage: None,
             migration: Migration::default(),
+            service_name: None,
+            pod_template: None,
+            additional_labels: BTreeMap::new(),
         }
     }
 }
@@ -105,22 +133,11 @@ impl ClusterSpec {
     }
 }
 
-/// Where data is kept. Locally an empty one is enough.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Storage {}
-
 /// How slots are moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Migration {
-    /// Send slots also to a shard whose replicas are not in sync.
+    /// Send slots also to a shard whose replicas are not in sync. Until they are, the moved keys exist once.
     pub without_replicas: bool,
-}
-
-/// A `storage:` with nothing behind it would mean no storage, which its writer hardly wants.
-fn storage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Storage>, D::Error> {
-    let storage = Option::<Storage>::deserialize(deserializer)?;
-    let empty = || D::Error::custom("storage is empty; write storage: {} to keep data on disk, or leave it out");
-    storage.map(Some).ok_or_else(empty)
 }

@@ -1,6 +1,8 @@
 //! The `.status` of a RedisCluster: conditions, counts, and one entry per node. For people and scripts; never read
 //! back to decide anything.
 
+mod columns;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
@@ -8,8 +10,11 @@ use crate::slots::SlotRange;
 use crate::topology::Role;
 use crate::{Generation, NodeId, NodeName, ShardName};
 
+pub use columns::Columns;
+
 /// What is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// The edit of the spec that this status is about.
@@ -37,10 +42,17 @@ pub struct ClusterStatus {
     /// What happened lately, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+    /// The line of a table. Only on Kubernetes; elsewhere it is made when it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
+    /// Which pods are the cluster's, as a label selector. Only on Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
 }
 
 /// Names of conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum ConditionType {
     /// The cluster is what the spec asks for, and healthy.
     Ready,
@@ -58,6 +70,7 @@ pub enum ConditionType {
 
 /// Three-valued truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum Truth {
     /// It is so.
     True,
@@ -69,6 +82,7 @@ pub enum Truth {
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Which.
@@ -80,10 +94,25 @@ pub struct Condition {
     pub reason: String,
     /// A sentence.
     pub message: String,
+    /// The edit of the spec that it is about. Only on Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<u64>,
+    /// Since when `status` is what it is, as RFC 3339 has it. Only on Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<String>,
+}
+
+impl Condition {
+    /// A condition of kind `kind`.
+    pub fn new(kind: ConditionType, status: Truth, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        let (reason, message) = (reason.into(), message.into());
+        Self { kind, status, reason, message, observed_generation: None, last_transition_time: None }
+    }
 }
 
 /// Counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Members that exist.
@@ -108,6 +137,7 @@ pub struct Counts {
 
 /// Moves of slots in flight, all together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Slots that still have to go.
@@ -131,6 +161,7 @@ pub struct Progress {
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// Its name.
@@ -166,6 +197,7 @@ pub struct NodeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
     /// Slots it owns.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotRange>,
     /// Keys, if known.

@@ -35,6 +35,7 @@ impl BadReply {
 
 /// The role a server has on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Takes writes for its slots.

@@ -40,6 +40,8 @@ pub(crate) fn show(seen: &Seen) -> ClusterStatus {
         waiting_for,
         nodes: nodes::list(seen),
         events: Vec::new(),
+        columns: None,
+        selector: None,
     }
 }
 

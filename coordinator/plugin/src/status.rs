@@ -90,8 +90,7 @@ mod tests {
         for (status, expected) in
             [(Truth::True, Verdict::Good), (Truth::False, Verdict::Bad), (Truth::Unknown, Verdict::Bad)]
         {
-            let (reason, message) = (String::new(), String::new());
-            let ready = Condition { kind: ConditionType::Ready, status, reason, message };
+            let ready = Condition::new(ConditionType::Ready, status, "", "");
             resource.status = Some(ClusterStatus { conditions: vec![ready], ..ClusterStatus::default() });
             assert_eq!(verdict(&resource), expected, "{status:?}");
         }

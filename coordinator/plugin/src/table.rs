@@ -30,41 +30,22 @@ fn cluster_head(wide: bool) -> Vec<String> {
 }
 
 fn cluster_row(resource: &RedisCluster, status: &ClusterStatus, wide: bool) -> Vec<String> {
-    let counts = &status.counts;
     let namespace = resource.metadata.namespace.clone().unwrap_or_else(|| "-".to_owned());
-    let replicas = if counts.min_replicas == counts.max_replicas {
-        counts.min_replicas.to_string()
-    } else {
-        format!("{}-{}", counts.min_replicas, counts.max_replicas)
-    };
+    let columns = status.in_columns();
     let mut row = vec![
         resource.metadata.name.clone(),
         namespace,
-        format!("{}/{}/{}", counts.nodes_ready, counts.nodes, counts.nodes_wanted),
-        operation(status),
+        columns.pods,
+        columns.operation,
         status.summary.clone(),
-        format!("{}/{}", counts.primaries, counts.primaries_wanted),
-        format!("{replicas}/{}", counts.replicas_wanted),
+        columns.primaries,
+        columns.replication,
     ];
     if wide {
         let layout = status.layout_generation.map_or_else(|| "-".to_owned(), |generation| generation.to_string());
-        row.extend([counts.slots_covered.to_string(), status.placement.clone(), layout]);
+        row.extend([status.counts.slots_covered.to_string(), status.placement.clone(), layout]);
     }
     row
-}
-
-/// `ClusterOK`, `KO` or `Unknown`, and what goes on.
-fn operation(status: &ClusterStatus) -> String {
-    let truth = |kind| status.conditions.iter().find(|condition| condition.kind == kind).map(|c| c.status);
-    let mut words = vec![match truth(ConditionType::ClusterOK) {
-        Some(Truth::True) => "ClusterOK".to_owned(),
-        Some(Truth::False) => "KO".to_owned(),
-        Some(Truth::Unknown) | None => "Unknown".to_owned(),
-    }];
-    let busy =
-        [ConditionType::Scaling, ConditionType::Rebalancing, ConditionType::RollingUpdate, ConditionType::Degraded];
-    words.extend(busy.into_iter().filter(|kind| truth(*kind) == Some(Truth::True)).map(|kind| format!("{kind:?}")));
-    words.join(" ")
 }
 
 /// Progress, what is wrong, what is waited for, why nodes are not ready: each once.
@@ -110,7 +91,7 @@ mod tests {
     use crate::testing::{node, resource};
 
     fn condition(kind: ConditionType, status: Truth, message: &str) -> Condition {
-        Condition { kind, status, reason: "Tested".to_owned(), message: message.to_owned() }
+        Condition::new(kind, status, "Tested", message)
     }
 
     fn status() -> ClusterStatus {
@@ -157,12 +138,5 @@ waits: my-2 to report
 my-1: it is syncing
 ";
         assert_eq!(text(&resource(), &status(), false), expected);
-    }
-
-    #[test]
-    fn an_unknown_condition_is_not_shown_as_ko() {
-        assert_eq!(operation(&ClusterStatus::default()), "Unknown");
-        let conditions = vec![condition(ConditionType::ClusterOK, Truth::False, "")];
-        assert_eq!(operation(&ClusterStatus { conditions, ..ClusterStatus::default() }), "KO");
     }
 }

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_unknown_condition_is_absent_and_not_zero() {
-        let condition = |kind, status| Condition { kind, status, reason: String::new(), message: String::new() };
+        let condition = |kind, status| Condition::new(kind, status, "", "");
         let mut resource: RedisCluster = serde_json::from_value(serde_json::json!({
             "apiVersion": "redisnode.io/v1alpha1", "kind": "RedisCluster", "metadata": { "name": "my" },
         }))

@@ -197,12 +197,7 @@ mod tests {
     fn status(ready: Truth, summary: &str, nodes: Vec<NodeStatus>) -> ClusterStatus {
         ClusterStatus {
             summary: summary.to_owned(),
-            conditions: vec![Condition {
-                kind: ConditionType::Ready,
-                status: ready,
-                reason: "Tested".to_owned(),
-                message: "my-1 is not there".to_owned(),
-            }],
+            conditions: vec![Condition::new(ConditionType::Ready, ready, "Tested", "my-1 is not there")],
             counts: Counts { primaries: 1, slots_covered: 16384, ..Counts::default() },
             nodes,
             ..ClusterStatus::default()

@@ -4,7 +4,7 @@
 
 /// `cluster-…` directives that are the user's to choose: they change what clients see, or limits, but neither who is
 /// in the cluster nor who owns what.
-const ALLOWED_CLUSTER: [&str; 8] = [
+pub const ALLOWED_CLUSTER: [&str; 8] = [
     "cluster-allow-pubsubshard-when-down",
     "cluster-allow-reads-when-down",
     "cluster-compatibility-sample-ratio",
@@ -25,6 +25,36 @@ const USERS: &str = "the agents and replication log in as the default user; set 
 const TLS: &str = "TLS is not supported yet; leave it out";
 const RENAMED: &str = "the agents and the migration of slots need the commands under their names; leave it out";
 
+/// Reserved directives by name (in lower case), with the reason they share and what to do instead.
+pub const RESERVED: [(&[&str], &str); 12] = [
+    (&["cluster-node-timeout"], "write spec.nodeTimeout instead"),
+    (
+        &["cluster-allow-replica-migration", "cluster-migration-barrier"],
+        "replicas are placed by the coordinator, and never move by themselves; leave it out",
+    ),
+    (&["bind", "bind-source-addr", "port"], ADDRESS),
+    (&["protected-mode"], "the nodes must reach each other; set requirepass to keep others out"),
+    (&["replicaof", "slaveof"], ROLE),
+    (&["appenddirname", "appendfilename", "dbfilename", "dir"], FILES),
+    (
+        &["enable-protected-configs"],
+        "with it any client could change the folder that a start is checked by; leave it out",
+    ),
+    (&["daemonize", "logfile", "pidfile", "supervised", "syslog-enabled"], PROCESS),
+    (&["include"], "what it includes cannot be checked; write its directives here"),
+    (&["rename-command"], RENAMED),
+    (&["aclfile", "masteruser", "primaryuser", "user"], USERS),
+    (&["slot-migration-max-failover-repl-bytes"], "the agent sets it for each move of slots; leave it out"),
+];
+
+/// Beginnings of reserved directives, for all that are not in [`RESERVED`] or [`ALLOWED_CLUSTER`].
+pub const RESERVED_PREFIXES: [(&[&str], &str); 4] = [
+    (&["cluster-"], "the agents run the cluster by it; leave it out"),
+    (&["rdma-", "replica-announce", "slave-announce", "unixsocket"], ADDRESS),
+    (&["shutdown-"], STOP),
+    (&["tls-"], TLS),
+];
+
 /// Why the directive called `name` (in lower case) may not be in redisConfig, and what to do instead; `None` if it
 /// may be.
 pub fn reserved(name: &str) -> Option<&'static str> {
@@ -32,39 +62,13 @@ pub fn reserved(name: &str) -> Option<&'static str> {
 }
 
 fn by_name(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "cluster-node-timeout" => "write spec.nodeTimeout instead",
-        "cluster-migration-barrier" | "cluster-allow-replica-migration" => {
-            "replicas are placed by the coordinator, and never move by themselves; leave it out"
-        }
-        "port" | "bind" | "bind-source-addr" => ADDRESS,
-        "protected-mode" => "the nodes must reach each other; set requirepass to keep others out",
-        "replicaof" | "slaveof" => ROLE,
-        "dir" | "dbfilename" | "appenddirname" | "appendfilename" => FILES,
-        "enable-protected-configs" => {
-            "with it any client could change the folder that a start is checked by; leave it out"
-        }
-        "daemonize" | "supervised" | "pidfile" | "logfile" | "syslog-enabled" => PROCESS,
-        "include" => "what it includes cannot be checked; write its directives here",
-        "rename-command" => RENAMED,
-        "user" | "aclfile" | "masteruser" | "primaryuser" => USERS,
-        "slot-migration-max-failover-repl-bytes" => "the agent sets it for each move of slots; leave it out",
-        _ => return None,
-    })
+    RESERVED.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why)
 }
 
 fn by_prefix(name: &str) -> Option<&'static str> {
-    let starts = |prefix: &str| name.starts_with(prefix);
-    if starts("cluster-") && !ALLOWED_CLUSTER.contains(&name) {
-        return Some("the agents run the cluster by it; leave it out");
-    }
-    if starts("unixsocket") || starts("rdma-") || starts("replica-announce") || starts("slave-announce") {
-        return Some(ADDRESS);
-    }
-    if starts("shutdown-") {
-        return Some(STOP);
-    }
-    starts("tls-").then_some(TLS)
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let found = RESERVED_PREFIXES.iter().find(|(prefixes, _)| starts(prefixes)).map(|(_, why)| *why);
+    found.filter(|_| !ALLOWED_CLUSTER.contains(&name))
 }
 
 #[cfg(test)]

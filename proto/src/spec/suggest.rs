@@ -1,18 +1,26 @@
 //! The field that was probably meant by one that is not known.
 
 /// Every field whose misspelling is refused: all of the resource but its metadata and status.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 20] = [
+    "additionalLabels",
     "apiVersion",
     "kind",
     "metadata",
     "migration",
     "nodeTimeout",
     "numberOfMaster",
+    "podTemplate",
     "redisConfig",
     "replicationFactor",
+    "serviceName",
+    "size",
     "spec",
     "status",
     "storage",
+    "storageClassName",
+    "volumeClaimTemplate",
+    "whenDeleted",
+    "whenScaled",
     "withoutReplicas",
 ];
 
@@ -53,7 +61,7 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{ClusterSpec, RedisCluster, Storage};
+    use crate::spec::{ClusterSpec, Opaque, RedisCluster, Storage};
 
     #[test]
     fn finds_what_was_meant() {
@@ -84,8 +92,16 @@ mod tests {
     #[test]
     fn the_list_has_every_field_of_the_spec() {
         let spec = ClusterSpec {
-            storage: Some(Storage {}),
+            storage: Some(Storage {
+                size: Some(String::new()),
+                storage_class_name: Some(String::new()),
+                volume_claim_template: Some(Opaque::new()),
+                ..Storage::default()
+            }),
             redis_config: [("save".to_owned(), "".into())].into(),
+            service_name: Some(String::new()),
+            pod_template: Some(Opaque::new()),
+            additional_labels: [(String::new(), String::new())].into(),
             ..ClusterSpec::default()
         };
         let cluster = RedisCluster {
@@ -100,6 +116,7 @@ mod tests {
         let mut all = keys(&json);
         all.extend(keys(&json["spec"]));
         all.extend(keys(&json["spec"]["migration"]));
+        all.extend(keys(&json["spec"]["storage"]));
         all.sort_unstable();
         assert_eq!(all, known_fields());
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{API_VERSION, ClusterSpec, ConfigValue, KIND, RedisCluster, reserved};
+use super::{API_VERSION, ClusterSpec, ConfigValue, KIND, RedisCluster, Storage, labels, reserved};
 use crate::layout::Settings;
 
 /// The most primaries, and the most members: the servers' bus is not made for more (Redis Cluster specification).
@@ -25,7 +25,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
 }
@@ -40,6 +40,9 @@ impl RedisCluster {
         found.extend(sizes(&self.spec));
         found.extend(directives(&self.spec.redis_config));
         found.extend(passwords(&self.spec.redis_config));
+        found.extend(self.spec.storage.iter().flat_map(Storage::validate));
+        found.extend(service(&self.metadata.name, self.spec.service_name.as_deref()));
+        found.extend(labels::validate(&self.spec.additional_labels));
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 }
@@ -59,11 +62,28 @@ fn constant(field: &str, found: &str, wanted: &str) -> Option<Invalid> {
 }
 
 fn name(name: &str) -> Option<Invalid> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let ends_well = name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('-');
-    let good = name.len() <= MAX_NAME && ends_well && name.chars().all(fits);
+    let good = name.len() <= MAX_NAME && is_dns_label(name);
     let what = "write 1 to 52 characters of a-z, 0-9 and '-', a letter first, no '-' at the end";
     (!good).then(|| Invalid::new("metadata.name", format!("{name:?} cannot name a cluster; {what}")))
+}
+
+fn is_dns_label(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('-') && name.chars().all(fits)
+}
+
+/// The clients' Service stands beside that of the nodes, `<cluster>-nodes`.
+fn service(cluster: &str, service: Option<&str>) -> Option<Invalid> {
+    let service = service?;
+    let message = if service.len() > 63 || !is_dns_label(service) {
+        let what = "write 1 to 63 characters of a-z, 0-9 and '-', a letter first, no '-' at the end, or leave it out";
+        format!("{service:?} cannot name a Service; {what}")
+    } else if service.strip_suffix("-nodes") == Some(cluster) {
+        format!("{service} is the Service that the nodes find each other by; write another name, or leave it out")
+    } else {
+        return None;
+    };
+    Some(Invalid::new("spec.serviceName", message))
 }
 
 fn sizes(spec: &ClusterSpec) -> Vec<Invalid> {
@@ -211,6 +231,17 @@ mod tests {
         }
         for good in ["a", "my-redis", "r2-d2", &long[1..]] {
             assert_eq!(name(good), None, "{good:?}");
+        }
+    }
+
+    #[test]
+    fn the_clients_service_has_a_name_of_its_own() {
+        assert!(found(r#"{"serviceName":"cache","additionalLabels":{"team":"a"},"podTemplate":{}}"#).is_empty());
+        for (name, said) in
+            [("Cache", "cannot name a Service"), ("", "cannot name"), ("my-redis-nodes", "find each other")]
+        {
+            let found = found(&format!(r#"{{"serviceName":"{name}"}}"#));
+            assert!(found.len() == 1 && found[0].contains(said), "{found:?}");
         }
     }
 

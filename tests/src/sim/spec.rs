@@ -11,7 +11,7 @@ pub(crate) fn spec(primaries: u32, factor: u32, node_timeout: Time, keeping: Kee
         number_of_master: primaries,
         replication_factor: factor,
         node_timeout: serde_json::from_value(serde_json::Value::String(format!("{}s", node_timeout / 1000))).unwrap(),
-        storage: (keeping != Keeping::Nothing).then_some(Storage {}),
+        storage: (keeping != Keeping::Nothing).then_some(Storage::default()),
         ..ClusterSpec::default()
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn judge(seen: &Seen) -> (Vec<Condition>, &'static str) {
 }
 
 fn condition(kind: ConditionType, (status, reason, message): Verdict) -> Condition {
-    Condition { kind, status, reason: reason.to_owned(), message }
+    Condition::new(kind, status, reason, message)
 }
 
 fn not(reason: &'static str, message: &str) -> Verdict {

@@ -1,0 +1,157 @@
+//! For each rule of the CRD a resource that it takes and one that it refuses, so that every test that has something to
+//! judge resources by (a library, an API server) can see each rule at work.
+
+use serde_json::{Value, json};
+
+/// A right and a wrong value for one rule.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// A part of the rule's message, which no other rule's has.
+    pub message: &'static str,
+    /// The resource's name, right and wrong.
+    pub names: (&'static str, &'static str),
+    /// What the spec was before, of a rule about changes.
+    pub before: Option<Value>,
+    /// A spec that is taken.
+    pub right: Value,
+    /// A spec that this rule refuses, and no other one.
+    pub wrong: Value,
+}
+
+/// The whole resource.
+pub fn resource(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": redisnode_proto::spec::API_VERSION,
+        "kind": redisnode_proto::spec::KIND,
+        "metadata": { "name": name },
+        "spec": spec,
+    })
+}
+
+/// One for each rule.
+pub fn samples() -> Vec<Sample> {
+    [names(), sizes(), reserved(), directives(), storage(), labels()].concat()
+}
+
+fn sample(message: &'static str, right: Value, wrong: Value) -> Sample {
+    Sample { message, names: ("my", "my"), before: None, right, wrong }
+}
+
+fn names() -> Vec<Sample> {
+    let long = "a-name-that-is-too-long-for-what-must-be-made-from-it-all";
+    vec![
+        Sample { names: ("my", long), ..sample("write a metadata.name", json!({}), json!({})) },
+        sample("this cannot name a Service", json!({ "serviceName": "cache" }), json!({ "serviceName": "1cache" })),
+        sample(
+            "the nodes find each other by",
+            json!({ "serviceName": "cache-nodes" }),
+            json!({ "serviceName": "my-nodes" }),
+        ),
+    ]
+}
+
+fn sizes() -> Vec<Sample> {
+    vec![
+        sample("write a number of primaries", json!({ "numberOfMaster": 1000, "replicationFactor": 0 }), {
+            json!({ "numberOfMaster": 0 })
+        }),
+        sample("write a number of replicas", json!({ "replicationFactor": 5 }), json!({ "replicationFactor": 6 })),
+        sample(
+            "is more than 1000 nodes",
+            json!({ "numberOfMaster": 333, "replicationFactor": 2 }),
+            json!({ "numberOfMaster": 334, "replicationFactor": 2 }),
+        ),
+        sample("write a whole number with ms, s or m", json!({ "nodeTimeout": "5m" }), json!({ "nodeTimeout": "2s" })),
+    ]
+}
+
+fn config(directives: &Value) -> Value {
+    json!({ "redisConfig": directives })
+}
+
+fn directives() -> Vec<Sample> {
+    vec![
+        sample(
+            "no directive has such a name",
+            config(&json!({ "save": "900 1 300 10" })),
+            config(&json!({ "save 900": "1" })),
+        ),
+        sample(
+            "a line break or a zero byte",
+            config(&json!({ "maxmemory": 100, "save": "" })),
+            config(&json!({ "maxmemory": "100\nport 1" })),
+        ),
+        sample(
+            "is there twice",
+            config(&json!({ "MaxMemory": 1 })),
+            config(&json!({ "MaxMemory": 1, "maxmemory": 1 })),
+        ),
+        sample(
+            "a password must keep its spelling",
+            config(&json!({ "requirepass": "123" })),
+            config(&json!({ "requirepass": 123 })),
+        ),
+        sample(
+            "must be the same as requirepass",
+            config(&json!({ "requirepass": "a", "masterauth": "a" })),
+            config(&json!({ "requirepass": "a", "primaryauth": "b" })),
+        ),
+    ]
+}
+
+fn reserved() -> Vec<Sample> {
+    let right = || config(&json!({ "maxmemory-policy": "noeviction", "cluster-require-full-coverage": "yes" }));
+    let wrong = |message: &'static str, directive: &str| sample(message, right(), config(&json!({ directive: "1" })));
+    vec![
+        wrong("write spec.nodeTimeout instead", "cluster-node-timeout"),
+        wrong("replicas are placed by the coordinator", "cluster-migration-barrier"),
+        wrong("bind, bind-source-addr, port cannot", "PORT"),
+        wrong("protected-mode cannot", "protected-mode"),
+        wrong("replicaof, slaveof cannot", "replicaof"),
+        wrong("appendfilename, dbfilename, dir cannot", "dir"),
+        wrong("enable-protected-configs cannot", "enable-protected-configs"),
+        wrong("daemonize, logfile", "daemonize"),
+        wrong("include cannot", "include"),
+        wrong("rename-command cannot", "rename-command"),
+        wrong("aclfile, masteruser", "aclfile"),
+        wrong("slot-migration-max-failover-repl-bytes cannot", "slot-migration-max-failover-repl-bytes"),
+        wrong("begins with cluster-", "Cluster-Enabled"),
+        wrong("begins with rdma-, replica-announce", "replica-announce-ip"),
+        wrong("begins with shutdown-", "shutdown-timeout"),
+        wrong("begins with tls-", "tls-port"),
+    ]
+}
+
+fn storage() -> Vec<Sample> {
+    let stored = |storage: Value| json!({ "storage": storage });
+    let claim = || stored(json!({ "size": "10Gi", "storageClassName": "fast" }));
+    let template = |size: &str| stored(json!({ "volumeClaimTemplate": { "spec": { "size": size } } }));
+    let changed =
+        |message, before: Value, wrong| Sample { before: Some(before.clone()), ..sample(message, before, wrong) };
+    vec![
+        sample("this is no size", stored(json!({ "size": "1.5Gi" })), stored(json!({ "size": "0" }))),
+        sample(
+            "volumeClaimTemplate has a size already",
+            stored(json!({ "volumeClaimTemplate": {} })),
+            stored(json!({ "volumeClaimTemplate": {}, "size": "1Gi" })),
+        ),
+        sample("without a size there is no claim", claim(), stored(json!({ "storageClassName": "fast" }))),
+        changed(
+            "storage.size cannot be changed",
+            claim(),
+            stored(json!({ "size": "20Gi", "storageClassName": "fast" })),
+        ),
+        changed("storage.storageClassName cannot", claim(), stored(json!({ "size": "10Gi" }))),
+        changed("storage.volumeClaimTemplate cannot", template("1Gi"), template("2Gi")),
+    ]
+}
+
+fn labels() -> Vec<Sample> {
+    let labelled = |name: &str, value: &str| json!({ "additionalLabels": { name: value } });
+    let right = || labelled("example.com/team", "a");
+    vec![
+        sample("the coordinator finds its objects by", right(), labelled("redisnode.io/role", "primary")),
+        sample("no label has such a name", right(), labelled("a/b/c", "a")),
+        sample("a label's value has at most 63", right(), labelled("team", "a b")),
+    ]
+}

@@ -1,0 +1,3 @@
+//! Clusters on Kubernetes: the resource they are described by.
+
+pub mod crd;
