@@ -144,6 +144,7 @@ pub fn duties(s: &Situation<'_>) -> Vec<Duty> {
         return out;
     }
     timing::set(s, &mut out);
+    founding::end(s, layout, view, &mut out);
     if is_founding(s) {
         founding::found(s, layout, view, &mut out);
         return out;

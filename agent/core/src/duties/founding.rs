@@ -50,7 +50,12 @@ pub(super) fn found(s: &Situation<'_>, layout: &Layout, view: &View, out: &mut V
     if shard.primary != s.me.name {
         follow(s, shard, view, out);
     }
-    if is_whole(layout, view) {
+}
+
+/// Ends founding once the own view is whole, with keys as well: a client may write as soon as the slots are served, before
+/// this agent looks again.
+pub(super) fn end(s: &Situation<'_>, layout: &Layout, view: &View, out: &mut Vec<Duty>) {
+    if layout.founding.is_some() && !s.ledger.founded && is_whole(layout, view) {
         out.push(Duty::EndFounding);
     }
 }

@@ -144,6 +144,16 @@ fn founding_ends_when_the_own_view_is_whole_and_not_before() {
 }
 
 #[test]
+fn a_client_that_writes_before_the_agent_looks_again_does_not_keep_founding_from_its_end() {
+    let mut scene = founder(0, 3, 1);
+    *scene.view() = view(0, scene.ledger.layout.as_ref().unwrap());
+    scene.running().keys = 1;
+    assert!(scene.duties().contains(&Duty::EndFounding));
+    scene.ledger.founded = true;
+    assert!(!scene.duties().contains(&Duty::EndFounding), "it is written down once");
+}
+
+#[test]
 fn the_node_time_out_is_low_only_while_founding() {
     let mut scene = founder(0, 3, 1);
     scene.node_timeout = Some(TIMEOUT);
