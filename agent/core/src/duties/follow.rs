@@ -104,8 +104,9 @@ fn become_primary(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) {
     // Whose shard it is must be known: the primary of an unknown name may be a former life of this very shard.
     let followed = me.primary.as_ref().and_then(|id| s.name_of(id));
     let other_shard = followed.is_some_and(|p| s.my_shard().is_some_and(|shard| !shard.has(&p)));
-    // A primary without slots has nothing that a replica of it could lose.
-    let of_nothing = me.primary.as_ref().and_then(|id| view.node(id)).is_some_and(|p| p.slots.is_empty())
+    // A primary without slots, or one that is gone for good, has nothing that a replica of it without keys could lose.
+    let empty = |id: &NodeId| view.node(id).is_some_and(|primary| primary.slots.is_empty());
+    let of_nothing = me.primary.as_ref().is_some_and(|id| empty(id) || is_to_be_forgotten(s, id))
         && s.running().is_some_and(|running| running.keys == 0);
     if named && (other_shard || of_nothing) && safe_to_leave(s, view, out) {
         out.push(Duty::Reset);
@@ -134,7 +135,7 @@ fn safe_to_leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) -> bool {
     let has_copy = s.running().is_some_and(|running| running.keys > 0 || running.synced_since_start);
     let me = view.myself().filter(|me| has_copy && me.role == Role::Replica);
     let Some(id) = me.and_then(|me| me.primary.as_ref()) else { return true };
-    if view.node(id).is_some_and(|primary| primary.slots.is_empty()) {
+    if view.node(id).is_some_and(|primary| primary.slots.is_empty()) || is_to_be_forgotten(s, id) {
         return true;
     }
     let Some(name) = s.name_of(id) else { return false };
@@ -143,6 +144,12 @@ fn safe_to_leave(s: &Situation<'_>, view: &View, out: &mut Vec<Duty>) -> bool {
     }
     let seen = view.node(id).is_some_and(|primary| primary.connected && primary.health == Health::Fine);
     seen && calls_itself_primary(s, &name, id)
+}
+
+/// It has left, or is dead by a majority's word: what it owned has gone to others, or is lost and nobody has a copy. The own
+/// table may show it with slots for ever, since nobody can forget its own primary.
+fn is_to_be_forgotten(s: &Situation<'_>, id: &NodeId) -> bool {
+    s.layout().is_some_and(|layout| layout.forget.contains(id))
 }
 
 /// A leaving member gives up when it owns nothing and its primary is well. Who still copies it has nothing to lose.

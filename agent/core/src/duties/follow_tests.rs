@@ -4,7 +4,7 @@ use redisnode_proto::ConfigEpoch;
 use redisnode_proto::topology::{Direction, Health, Role};
 
 use super::Duty;
-use crate::testing::{Scene, fail, fail_over, id, line, mark, name, slots};
+use crate::testing::{Scene, fail, fail_over, id, line, mark, name, next_id, slots};
 
 /// `c-2`, a replica of `c-0`, that the Layout has in the shard of `c-1` now.
 fn to_move() -> Scene {
@@ -220,4 +220,29 @@ fn a_deposed_target_gives_up_what_had_arrived_when_somebody_was_promoted_in_its_
     assert!(aside(half(true).duties()));
     assert!(!aside(leaving(half(false)).duties()));
     assert!(aside(leaving(half(true)).duties()));
+}
+
+/// `c-2`, whose primary was a former life of `c-0` that everybody is to forget; its own table still shows it with slots.
+fn follows_a_ghost() -> Scene {
+    let mut scene = Scene::new(2, 2, 1);
+    scene.running().keys = 0;
+    fail(scene.view(), 0);
+    scene.layout().forget = vec![id(0)];
+    scene.layout().members[0].node_id = Some(next_id(0));
+    scene.their(0).view.me = next_id(0);
+    scene
+}
+
+#[test]
+fn a_primary_that_everybody_is_to_forget_holds_nobody() {
+    assert!(leaving(follows_a_ghost()).duties().contains(&Duty::Retire));
+    let named = |scene: &mut Scene| {
+        let shard = &mut scene.layout().shards[0];
+        (shard.primary, shard.replicas) = (name(2), vec![name(0)]);
+    };
+    let resets = |duties: Vec<Duty>| duties.contains(&Duty::Reset);
+    assert!(resets(edited(follows_a_ghost(), named)), "nobody else can make it the primary that the Layout wants");
+    let mut with_keys = follows_a_ghost();
+    with_keys.running().keys = 1;
+    assert!(!resets(edited(with_keys, named)), "what it has is not thrown away");
 }
