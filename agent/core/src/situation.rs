@@ -152,6 +152,15 @@ impl<'a> Situation<'a> {
         self.my_shard().map(|shard| shard.nodes().filter(|n| **n != self.me.name).collect()).unwrap_or_default()
     }
 
+    /// The mates, and members that are of no shard: they may have been of this one a moment ago.
+    pub fn kin(&self) -> Vec<&'a NodeName> {
+        let members = self.layout().into_iter().flat_map(|layout| {
+            let names = layout.members.iter().map(|member| &member.member.name);
+            names.filter(|name| layout.shard_of(name).is_none())
+        });
+        self.mates().into_iter().chain(members.filter(|name| **name != self.me.name)).collect()
+    }
+
     /// The id behind a name: by the own server, by what the peer's agent said, else by the Layout's hint.
     pub fn id_of(&self, name: &NodeName) -> Option<NodeId> {
         if *name == self.me.name {

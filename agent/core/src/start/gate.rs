@@ -67,8 +67,19 @@ fn target(g: &GateSituation<'_>, view: &View) -> Gate {
         let report = g.node.peers.get(*name).and_then(|peer| peer.heard_since(g.started_at));
         report.is_some_and(|report| was_promoted_from(report.ledger.identity.as_ref(), &view.me))
     });
-    let reason = |heir| format!("{heir} was promoted meanwhile and goes on with what was arriving here");
-    heir.map_or(Gate::Open, |heir| held(&reason(heir), vec![heir.clone()]))
+    if let Some(heir) = heir {
+        let reason = format!("{heir} was promoted meanwhile and goes on with what was arriving here");
+        return held(&reason, vec![heir.clone()]);
+    }
+    let silent: Vec<NodeName> = g.node.kin().into_iter().filter(|name| !was_heard(g, name)).cloned().collect();
+    if silent.is_empty() {
+        return Gate::Open;
+    }
+    held("waiting for the replicas' agents: one that is silent may have been promoted meanwhile", silent)
+}
+
+fn was_heard(g: &GateSituation<'_>, name: &NodeName) -> bool {
+    g.node.peers.get(name).is_some_and(|peer| peer.heard_since(g.started_at).is_some())
 }
 
 /// Whether `name` was called since the start, whatever came of it.

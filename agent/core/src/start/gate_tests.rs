@@ -190,4 +190,10 @@ fn a_target_without_slots_that_was_deposed_takes_nothing_by_ask() {
     let mut scene = arriving();
     scene.said(2).ledger.identity.as_mut().unwrap().promoted_from = Some(id(0));
     assert_eq!(asks(&at_gate(&scene, true)), [name(2)]);
+    let mut scene = arriving();
+    scene.silence(2);
+    assert_eq!(asks(&at_gate(&scene, true)), [name(2)], "it may be the heir, and its agent dead");
+    let mut scene = arriving();
+    scene.silence(3);
+    assert!(is_open(&scene), "a replica of another shard has not been promoted from this one");
 }
