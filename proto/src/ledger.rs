@@ -104,6 +104,10 @@ pub struct Identity {
     /// A primary: the history of its writes (`master_replid`), new in each life. Who has been linked to it has it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<String>,
+    /// A primary that was promoted: the history before that one (`master_replid2`). A replica that has not reached the
+    /// new one yet has what was written in the old one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_history: Option<String>,
 }
 
 /// The choice of the one decision maker of a takeover, written before the chosen one is told.

@@ -19,6 +19,7 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
         if replication.role == Role::Replica && before.is_none() {
             next.synced_run = None;
         }
+        let primary = (replication.role == Role::Primary).then_some(replication);
         next.identity = Some(Identity {
             id: me.id.clone(),
             role: replication.role,
@@ -26,7 +27,8 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
             in_sync,
             had_keys: running.keys > 0,
             promoted_from: promoted_from(ledger, replication.role, me),
-            history: (replication.role == Role::Primary).then(|| replication.replication_id.clone()),
+            history: primary.map(|own| own.replication_id.clone()),
+            former_history: primary.and_then(|own| own.replication_id2.clone()),
         });
         settle_promise(&mut next, running);
         settle_start(&mut next, running);
@@ -128,6 +130,9 @@ mod tests {
     fn the_history_of_a_primary_is_known_after_its_death() {
         let history = |node| look(node).0.identity.unwrap().history;
         assert_eq!((history(0).as_deref(), history(2)), (Some("history"), None));
+        let (ledger, mut promoted) = look(0);
+        promoted.replication.replication_id2 = Some("before".into());
+        assert_eq!(remember(&ledger, &promoted).identity.unwrap().former_history.as_deref(), Some("before"));
     }
 
     #[test]

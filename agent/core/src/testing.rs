@@ -172,6 +172,7 @@ pub(crate) fn ledger(me: usize, layout: &Layout) -> Ledger {
         had_keys: true,
         promoted_from: None,
         history: None,
+        former_history: None,
     });
     ledger.founded = true;
     ledger.layout = Some(layout.clone());

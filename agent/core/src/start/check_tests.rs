@@ -272,6 +272,9 @@ fn a_mate_that_was_linked_to_the_last_life_is_newer_whatever_its_agent_missed() 
     assert_eq!(promotes(&check.verdict()), Some((Row::MateIsNewer, name(1))), "an old dump would win over it");
     check.mate(1).replication.replication_id = "another".into();
     assert_eq!(starts(&check.verdict()), cold, "it was linked to somebody else");
+    check.ledger.identity.as_mut().unwrap().former_history = Some("another".into());
+    let newer = Some((Row::MateIsNewer, name(1)));
+    assert_eq!(promotes(&check.verdict()), newer, "to the primary before, in whose place the dead one was promoted");
 }
 
 /// A replica was promoted while the mate was cut off, and died before the mate had heard of it.

@@ -59,7 +59,7 @@ impl<'a> Facts<'a> {
 
     fn mate(s: &'a StartSituation<'a>, identity: &DiskIdentity, name: NodeName) -> Mate<'a> {
         let report = s.peers.get(&name).and_then(|peer| peer.heard_since(s.since));
-        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity, history(s, identity)));
+        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity, &histories(s, identity)));
         Mate { name, says, report }
     }
 
@@ -161,25 +161,27 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The history of the writes of the identity's last life, if its agent saw that life.
-fn history<'a>(s: &StartSituation<'a>, identity: &DiskIdentity) -> Option<&'a str> {
-    s.ledger.identity.as_ref().filter(|known| known.id == identity.id)?.history.as_deref()
+/// The histories of the writes of the identity's last life, if its agent saw that life: its own, and the one that it
+/// went on with when it was promoted.
+fn histories<'a>(s: &StartSituation<'a>, identity: &DiskIdentity) -> Vec<&'a str> {
+    let known = s.ledger.identity.as_ref().filter(|known| known.id == identity.id);
+    known.into_iter().flat_map(|known| [known.history.as_deref(), known.former_history.as_deref()]).flatten().collect()
 }
 
-/// Whether it has been linked since its own start, and to that very history: its agent may have missed the sync, and
+/// Whether it has been linked since its own start, and to one of these histories: its agent may have missed the sync, and
 /// says that the server has only what it loaded. A dump brings a history back as well, but not the link.
-fn was_linked(running: &Running, history: Option<&str>) -> bool {
+fn was_linked(running: &Running, histories: &[&str]) -> bool {
     let replication = &running.replication;
     let linked_once = replication.silent_for_s.is_some() && !replication.syncing;
-    linked_once && running.keys > 0 && history == Some(replication.replication_id.as_str())
+    linked_once && running.keys > 0 && histories.contains(&replication.replication_id.as_str())
 }
 
-/// What a mate's Report says of its copy of the identity's data, the last of whose writes are of `history`.
-fn copy_of(report: &Report, identity: &DiskIdentity, history: Option<&str>) -> MateSays {
+/// What a mate's Report says of its copy of the identity's data, the last of whose writes are of these histories.
+fn copy_of(report: &Report, identity: &DiskIdentity, histories: &[&str]) -> MateSays {
     let id = &identity.id;
     match &report.server {
         ServerState::Running(running) if follows(running, id) => {
-            if running.synced_since_start || was_linked(running, history) {
+            if running.synced_since_start || was_linked(running, histories) {
                 MateSays::HoldsSynced
             } else if running.keys > 0 {
                 MateSays::HoldsLoaded
