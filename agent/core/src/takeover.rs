@@ -35,6 +35,8 @@ pub enum Step {
     Rest,
     /// Call these agents; nothing can be decided before they have answered or are known to be silent.
     Ask(Vec<NodeName>),
+    /// `CLUSTER BUMPEPOCH` at the own server, a replica: it knows no epoch as high as the dead one's.
+    RaiseEpoch,
     /// Promote the own server. If slots are open, writes are paused first, and the slots are opened again before they
     /// flow: a promoted replica does not have the marks.
     Promote {

@@ -99,7 +99,7 @@ impl Reconciler {
         self.eye.open(&self.shared).await?.demand(&command).await.map(drop)
     }
 
-    async fn cluster(&mut self, words: &[&str]) -> Result<(), RespError> {
+    pub(super) async fn cluster(&mut self, words: &[&str]) -> Result<(), RespError> {
         let command = Command::new("CLUSTER").args_from(words);
         self.eye.open(&self.shared).await?.demand(&command).await.map(drop)
     }

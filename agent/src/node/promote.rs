@@ -21,6 +21,7 @@ impl Reconciler {
         match step {
             Step::Rest => {}
             Step::Ask(names) => self.ask(names),
+            Step::RaiseEpoch => self.raise_epoch().await,
             Step::Promote { how, reopen } => self.promote(how, reopen).await,
             Step::Answer(outcome) => {
                 if let Some(received) = notice {
@@ -29,6 +30,12 @@ impl Reconciler {
             }
         }
         busy || self.former()
+    }
+
+    async fn raise_epoch(&mut self) {
+        if let Err(error) = self.cluster(&["BUMPEPOCH"]).await {
+            tracing::warn!(error = %whole(&error), "the epoch cannot be raised yet, so the promotion waits");
+        }
     }
 
     async fn promote(&mut self, how: Promotion, reopen: Vec<(Slot, NodeId)>) {

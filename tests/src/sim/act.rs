@@ -184,6 +184,10 @@ impl World {
         match self.judge(node, |s| answer_notice(s, &death)) {
             Some(Step::Promote { how, reopen }) => self.promote(node, how, reopen, "certificate"),
             Some(Step::Ask(names)) => self.ask(node, names),
+            Some(Step::RaiseEpoch) => {
+                self.with_server(node, |server, _| server.bump_epoch());
+                self.wake(node, 30);
+            }
             Some(Step::Answer(Outcome::Done { .. } | Outcome::Refused { .. })) => {
                 if let Some(agent) = &mut self.nodes[node].agent {
                     (agent.inbox.death, agent.inbox.forced_at) = (None, None);
@@ -201,7 +205,7 @@ impl World {
                 self.promote(node, how, reopen, "no certificate");
             }
             Some(Step::Ask(names)) => self.ask(node, names),
-            Some(Step::Rest | Step::Answer(_)) | None => {}
+            Some(Step::Rest | Step::RaiseEpoch | Step::Answer(_)) | None => {}
         }
     }
 

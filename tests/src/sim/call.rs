@@ -167,7 +167,7 @@ impl World {
                 }
                 outcome
             }
-            Some(Step::Promote { .. } | Step::Ask(_) | Step::Rest) | None => {
+            Some(Step::Promote { .. } | Step::RaiseEpoch | Step::Ask(_) | Step::Rest) | None => {
                 self.wake(node, 0);
                 Outcome::Pending { reason: "it is being done".into() }
             }

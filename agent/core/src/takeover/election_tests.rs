@@ -24,7 +24,7 @@ fn acts(scene: &Scene) -> bool {
             assert_eq!(how, Promotion::Force, "nobody certifies the death");
             true
         }
-        Step::Rest | Step::Ask(_) | Step::Answer(_) => false,
+        Step::Rest | Step::Ask(_) | Step::RaiseEpoch | Step::Answer(_) => false,
     }
 }
 

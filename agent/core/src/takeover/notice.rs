@@ -56,7 +56,7 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     let Some(forced_at) = s.inbox.forced_at.filter(|at| *at >= received.at) else {
         // The others vote by their own tables, which may be behind as well.
         let table = if is_moving(s, view, &notice.dead) { behind(s, view, received) } else { None };
-        return table.unwrap_or_else(|| promote(Promotion::Force));
+        return table.or_else(|| too_low(s, view, received)).unwrap_or_else(|| promote(Promotion::Force));
     };
     if s.now.since(forced_at) < VOTE_WAIT {
         return pending("the other primaries are voting");
@@ -161,6 +161,14 @@ fn outnumbered(s: &Situation<'_>, view: &View, received: &ReceivedNotice, reopen
     let tried = s.inbox.forced_at.is_some_and(|at| at >= received.at && s.now.since(at) < FORCE_AGAIN);
     let force = || Step::Promote { how: Promotion::Force, reopen: reopen.to_vec() };
     Some(if tried { pending("the dead one had an epoch that this server has not reached yet") } else { force() })
+}
+
+/// An election is won under the epoch after the highest that its server knows. Nobody has heard of one that the dead one
+/// took in its last moment: elected under that very one, the new owner would be no newer than the dead (simulated).
+fn too_low(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<Step> {
+    let known = view.current_epoch >= received.notice.epoch;
+    // One raise is all that a server grants by itself; what more is missing comes with the others' words, if it comes.
+    (!known && s.now.since(received.at) < FORCE_AGAIN).then_some(Step::RaiseEpoch)
 }
 
 /// Whether an election by the servers cannot have begun, or cannot succeed.

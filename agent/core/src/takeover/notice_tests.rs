@@ -19,7 +19,7 @@ fn told(shards: usize, replicas: usize, ago: u64) -> (Scene, ReceivedNotice) {
 fn promotes(step: &Step) -> Option<Promotion> {
     match step {
         Step::Promote { how, .. } => Some(*how),
-        Step::Rest | Step::Ask(_) | Step::Answer(_) => None,
+        Step::Rest | Step::Ask(_) | Step::RaiseEpoch | Step::Answer(_) => None,
     }
 }
 
@@ -58,6 +58,22 @@ fn a_takeover_must_rise_above_an_epoch_that_only_the_dead_one_knew() {
     assert!(is_pending(&answer(&told)));
     told.0.view().current_epoch = ConfigEpoch(12);
     assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
+fn so_must_an_election() {
+    let told = |known| {
+        let mut told = told(3, 1, 0);
+        told.0.inbox.forced_at = None;
+        told.1.notice.epoch = ConfigEpoch(12);
+        told.0.view().current_epoch = ConfigEpoch(known);
+        told
+    };
+    let mut behind = told(11);
+    assert_eq!(answer(&behind), Step::RaiseEpoch, "it would be won under the dead one's own epoch");
+    assert_eq!(promotes(&answer(&told(12))), Some(Promotion::Force));
+    behind.0.now = Millis(NOW.0 + 5200);
+    assert_eq!(promotes(&answer(&behind)), Some(Promotion::Force), "there is nothing better");
 }
 
 #[test]
