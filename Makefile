@@ -11,7 +11,7 @@ bin      = $(target)/$(triple)/release
 # musl is static by itself; the C library of the host has to be told. With --target this spares build scripts.
 static   = $(if $(findstring musl,$(triple)),,RUSTFLAGS="$${RUSTFLAGS:-} -C target-feature=+crt-static")
 # Without a C compiler of musl's own the host's will do: its headers must not ask for glibc's checked functions.
-musl_cc  = $(if $(findstring musl,$(triple)),CC_$(subst -,_,$(triple))="$${CC:-gcc}" CFLAGS_$(subst -,_,$(triple))=-U_FORTIFY_SOURCE)
+musl_cc  = $(if $(findstring musl,$(triple)),CC_$(subst -,_,$(triple))="$${CC:-cc}" CFLAGS_$(subst -,_,$(triple))=-U_FORTIFY_SOURCE)
 release  = $(static) $(musl_cc) cargo build --locked --release --target $(triple)
 # Where the tests find the binaries and the servers.
 places   = REDISNODE_BIN="$$(realpath $(bin))" REDISNODE_SERVERS_DIR="$$(realpath $(target)/servers)"
