@@ -94,6 +94,11 @@ impl LaunchClient {
         self.order(Order::Start { argv }).await
     }
 
+    /// Orders to look for a program. What was found shows in the state.
+    pub async fn find(&self, program: String) -> Result<(), OrderError> {
+        self.order(Order::Find { program }).await
+    }
+
     /// Orders a signal for the running server.
     pub async fn signal(&self, signal: OrderedSignal) -> Result<(), OrderError> {
         self.order(Order::Signal(signal)).await

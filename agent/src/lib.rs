@@ -2,6 +2,7 @@
 //! (`redisnode-agent-core`); this crate observes and acts.
 
 pub mod files;
+pub mod install;
 pub mod launch_client;
 pub mod launcher;
 pub mod lock;

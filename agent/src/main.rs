@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use redisnode_agent::install::install;
 use redisnode_agent::launcher;
 use redisnode_agent::node::AgentArgs;
 use tracing_subscriber::EnvFilter;
@@ -25,7 +26,12 @@ enum Part {
     /// Starts the server when the agent says so, waits for its end, tells. Can be process 1 of a container.
     Launch {
         /// The member's folder; made if it is missing.
-        #[arg(long)]
+        #[arg(long, env = "REDISNODE_DIR")]
+        dir: PathBuf,
+    },
+    /// Copies this program into a folder, for containers whose image does not have it.
+    Install {
+        /// The folder; made if it is missing.
         dir: PathBuf,
     },
 }
@@ -49,6 +55,11 @@ fn run(part: Part) -> anyhow::Result<()> {
     match part {
         Part::Agent(args) => runtime.block_on(redisnode_agent::node::run(*args)),
         Part::Launch { dir } => Ok(runtime.block_on(launcher::run(&dir))?),
+        Part::Install { dir } => {
+            let program = install(&dir)?;
+            tracing::info!(program = %program.display(), "installed");
+            Ok(())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::protocol::{Ended, Order, OrderedSignal, ServerState, Status};
+use super::protocol::{Ended, Order, OrderedSignal, Program, ServerState, Status};
 
 /// How long a stop waits for an agent that is not connected: one that is just restarting is told when it connects.
 pub(super) const WAIT_FOR_AGENT: Duration = Duration::from_secs(5);
@@ -21,6 +21,8 @@ pub(super) enum Event {
     Started { pid: u32 },
     /// The server could not be started.
     NotStarted { reason: String },
+    /// The program that the agent asked for was looked for.
+    Found(Program),
     /// The server was not started, because another one holds the lock.
     FoundOccupied,
     /// The server that was started has ended.
@@ -44,6 +46,8 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Start this server and say what came of it.
     Start(Vec<String>),
+    /// Look for this program and say what came of it.
+    Find(String),
     /// Send this signal to this process, which is the running server.
     Signal { pid: u32, signal: Signal },
     /// End.
@@ -67,7 +71,7 @@ impl Machine {
     pub(super) fn new(is_occupied: bool, now: Instant) -> Self {
         let server = if is_occupied { ServerState::Occupied } else { ServerState::Idle };
         Self {
-            status: Status { server, stop_requested: false, change: 0 },
+            status: Status { server, stop_requested: false, change: 0, program: None },
             agents: 0,
             alone_since: now,
             stop_at: None,
@@ -95,6 +99,7 @@ impl Machine {
             Event::FoundOccupied => self.set(ServerState::Occupied),
             Event::ServerEnded(ended) => self.set(ServerState::Ended(ended)),
             Event::LockFreed => self.set(ServerState::Idle),
+            Event::Found(program) => self.status.program = Some(program),
             Event::Caught(signal) => return self.signal(signal),
             Event::Interrupted if self.stop_at.is_some() => return self.signal(Signal::SIGINT),
             Event::Terminated | Event::Interrupted => {
@@ -117,6 +122,7 @@ impl Machine {
             Order::Start { argv } if !self.status.server.is_live() && self.stop_at.is_none() => {
                 Some(Action::Start(argv))
             }
+            Order::Find { program } => Some(Action::Find(program)),
             Order::Exit {} if !self.status.server.is_live() => Some(Action::Leave),
             Order::Start { .. } | Order::Exit {} => None,
             Order::Signal(OrderedSignal::Term) => self.signal(Signal::SIGTERM),

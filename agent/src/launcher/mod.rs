@@ -10,6 +10,7 @@
 
 mod lines;
 mod machine;
+mod program;
 mod protocol;
 mod reap;
 mod run;
@@ -18,7 +19,8 @@ mod signals;
 mod socket;
 
 pub(crate) use lines::{LineReader, to_line};
-pub use protocol::{Ended, Order, OrderedSignal, ServerState, Status};
+pub use program::AUTO;
+pub use protocol::{Ended, Order, OrderedSignal, Program, ServerState, Status};
 pub use run::{LaunchError, run};
 
 /// The launcher's socket, in the member's folder.

@@ -16,6 +16,11 @@ pub enum Order {
         /// the machine can read them.
         argv: Vec<String>,
     },
+    /// Look for this program (see [`Program::asked`]); the status says what was found.
+    Find {
+        /// A path, a name that is looked up, or [`super::AUTO`].
+        program: String,
+    },
     /// Send the running server a signal.
     Signal(OrderedSignal),
     /// End the launcher, if no server lives.
@@ -46,6 +51,28 @@ pub struct Status {
     /// each launcher.
     #[serde(default)]
     pub change: u64,
+    /// The program that an agent last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
+}
+
+/// A server's program in the launcher's container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// What was asked for.
+    pub asked: String,
+    /// What is to be started: the first word of an order to start.
+    #[serde(default)]
+    pub path: String,
+    /// What it prints as its version.
+    #[serde(default)]
+    pub version: String,
+    /// Modules that the entry point of its image would load, by their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
+    /// Why there is none: a sentence that says what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// What the launcher knows of its server.
@@ -111,6 +138,7 @@ mod tests {
             order(r#"{"start":{"argv":["redis-server","a b"],"since":"later"}}"#),
             Order::Start { argv: vec!["redis-server".into(), "a b".into()] }
         );
+        assert_eq!(order(r#"{"find":{"program":"auto"}}"#), Order::Find { program: "auto".into() });
         assert_eq!(order(r#"{"signal":"TERM"}"#), Order::Signal(OrderedSignal::Term));
         assert_eq!(order(r#"{"signal":"KILL"}"#), Order::Signal(OrderedSignal::Kill));
         assert_eq!(order(r#"{"exit":{}}"#), Order::Exit {});
@@ -119,11 +147,12 @@ mod tests {
 
     #[test]
     fn a_status_is_one_flat_object() {
-        let status = Status { server: ServerState::Running { pid: 7 }, stop_requested: false, change: 2 };
+        let status =
+            Status { server: ServerState::Running { pid: 7 }, stop_requested: false, change: 2, program: None };
         let text = serde_json::to_string(&status).unwrap();
         assert_eq!(text, r#"{"state":"running","pid":7,"stop_requested":false,"change":2}"#);
         let ended = Ended { code: None, signal: Some("SIGKILL".into()), tail: vec!["x".into()] };
-        let status = Status { server: ServerState::Ended(ended), stop_requested: true, change: 3 };
+        let status = Status { server: ServerState::Ended(ended), stop_requested: true, change: 3, program: None };
         let text = serde_json::to_string(&status).unwrap();
         assert_eq!(text, r#"{"state":"ended","signal":"SIGKILL","tail":["x"],"stop_requested":true,"change":3}"#);
         assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);

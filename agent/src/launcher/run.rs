@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use tokio::task::JoinSet;
 
 use super::machine::{Action, Event, Machine};
-use super::protocol::{Ended, ServerState};
+use super::program;
+use super::protocol::{Ended, Program, ServerState};
 use super::reap::{End, reap};
 use super::server::{self, Outcome};
 use super::signals::{Caught, Signals};
@@ -68,7 +70,7 @@ pub async fn run(dir: &Path) -> Result<(), LaunchError> {
     let machine = Machine::new(server_lock == LockState::Held, Instant::now());
     let hub = Hub::open(machine.status().clone()).map_err(|source| LaunchError::Socket { dir: dir(), source })?;
     tracing::info!(server = ?machine.status().server, "the launcher is ready");
-    Launcher { machine, hub, signals, server: None }.work().await;
+    Launcher { machine, hub, signals, server: None, searches: JoinSet::new() }.work().await;
     Ok(())
 }
 
@@ -84,6 +86,8 @@ struct Launcher {
     hub: Hub,
     signals: Signals,
     server: Option<Child>,
+    /// Programs that are being looked for.
+    searches: JoinSet<Program>,
 }
 
 impl Launcher {
@@ -104,6 +108,7 @@ impl Launcher {
             let caught = tokio::select! {
                 caught = self.signals.next() => caught,
                 event = self.hub.next() => return event,
+                Some(Ok(found)) = self.searches.join_next() => return Event::Found(found),
                 () = freed(), if is_occupied => return Event::LockFreed,
                 () = sleep_until(self.machine.wake_at()) => return Event::TimePassed,
             };
@@ -129,6 +134,7 @@ impl Launcher {
                     return true;
                 }
                 Some(Action::Signal { pid, signal }) => send(pid, signal),
+                Some(Action::Find(asked)) => drop(self.searches.spawn(program::find(asked))),
                 Some(Action::Start(argv)) => next = Some(self.start(&argv)),
                 None => {}
             }

@@ -62,6 +62,9 @@ impl Reconciler {
 
     pub(super) async fn on_down(&mut self, ended: Option<Ended>, start_failed: Option<String>, launcher: bool) {
         self.tell_end(ended.as_ref(), start_failed.as_deref());
+        if launcher {
+            self.look_for_program().await;
+        }
         let unreadable = self.shared.state().problems.get("FolderUnreadable").map(|problem| problem.message.clone());
         if let Some(reason) = unreadable {
             self.waits(reason);
@@ -86,7 +89,9 @@ impl Reconciler {
             }
             StartAct::Never => self.retired(),
             StartAct::Start { gated, aside, lost } if launcher => {
-                self.start(verdict.row, Birth { gated, deposed, aside, lost }).await;
+                if let Some(program) = self.program() {
+                    self.start(verdict.row, program, Birth { gated, deposed, aside, lost }).await;
+                }
             }
             StartAct::Start { .. } => self.waits("the server may start, but no launcher runs".into()),
         }
@@ -106,7 +111,7 @@ impl Reconciler {
         }
     }
 
-    fn waits(&self, reason: String) {
+    pub(super) fn waits(&self, reason: String) {
         let mut state = self.shared.state();
         state.ready = Err(reason.clone());
         state.server = ServerState::Waiting { reason };

@@ -19,6 +19,7 @@ mod look;
 mod migrate;
 mod peek;
 mod prime;
+mod program;
 mod promote;
 mod promote_in_order;
 mod reconcile;

@@ -46,6 +46,8 @@ pub(super) struct Reconciler {
     pub(super) aside: Option<String>,
     pub(super) applied: Option<redisnode_proto::layout::Settings>,
     pub(super) early_exits: u32,
+    /// When the launcher was last asked for the server's program.
+    pub(super) program_asked_at: Option<Millis>,
     pub(super) relink: Relink,
     last_revision_at: Millis,
     last_change_at: Millis,
@@ -71,6 +73,7 @@ impl Reconciler {
             aside: None,
             applied: None,
             early_exits: 0,
+            program_asked_at: None,
             relink: Relink::default(),
             last_revision_at: Millis(0),
             last_change_at: Millis(0),

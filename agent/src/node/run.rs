@@ -9,7 +9,6 @@ use rand::rngs::SysRng;
 use redisnode_http::{Client, Guard, Token, serve};
 use redisnode_proto::Ledger;
 use redisnode_proto::report::ServerState;
-use redisnode_proto::topology::{Product, ServerVersion};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -34,7 +33,7 @@ pub async fn run(mut args: AgentArgs) -> anyhow::Result<()> {
     let client = Client::new(Some(token.clone()));
     let (launcher, link) = LaunchClient::new(&args.dir);
     let (ledger, refusal) = match folder::open(&args.dir, &args.cluster, &args.member()) {
-        Ok(ledger) => (ledger, too_old(&args).await),
+        Ok(ledger) => (ledger, None),
         Err(error) => (Ledger::new(args.cluster.clone(), args.member()), Some(whole(&error))),
     };
     let life = SysRng.try_next_u64().context("the system gives no random numbers")?;
@@ -94,41 +93,5 @@ async fn supervise(
         }
         anyhow::ensure!(signals < 3, "ended at once by a repeated signal; the server goes on without its agent");
         stop.send_replace(signals > 0);
-    }
-}
-
-/// A server that is too old is refused before it is ever started.
-async fn too_old(args: &AgentArgs) -> Option<String> {
-    let program = args.server.display().to_string();
-    let output = match tokio::process::Command::new(&args.server).arg("--version").output().await {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => {
-            return Some(format!(
-                "the server's program {program} cannot be run ({error}): install it, or name another one"
-            ));
-        }
-    };
-    let version = parse_version(&output)?;
-    version.runs().err().map(|error| error.to_string())
-}
-
-/// `Redis server v=7.0.15 sha=…`, `Valkey server v=9.1.2 …`.
-fn parse_version(output: &str) -> Option<ServerVersion> {
-    let product = if output.starts_with("Valkey") { Product::Valkey } else { Product::Redis };
-    let number = output.split_ascii_whitespace().find_map(|word| word.strip_prefix("v="))?;
-    ServerVersion::parse(product, number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_the_version_line_of_both_products() {
-        let redis = parse_version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64").unwrap();
-        assert_eq!(redis.to_string(), "Redis 7.0.15");
-        let valkey = parse_version("Valkey server v=9.1.2 sha=0").unwrap();
-        assert_eq!(valkey.to_string(), "Valkey 9.1.2");
-        assert!(parse_version("Redis server v=6.2.16 x").unwrap().runs().is_err());
     }
 }

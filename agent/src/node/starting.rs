@@ -13,6 +13,7 @@ use super::prime::prime;
 use super::reconcile::Reconciler;
 use super::shared::whole;
 use crate::files::write_durably;
+use crate::launcher::Program;
 use crate::resp::Command;
 
 /// Each pause lasts so long and is renewed well before its end: an agent that dies leaves no closed server behind.
@@ -35,9 +36,15 @@ pub(super) struct Birth {
     pub(super) lost: Option<String>,
 }
 
+/// The command line of the server. What its own entry point would load is loaded.
+fn argv(program: Program) -> Vec<String> {
+    let modules = program.modules.into_iter().flat_map(|module| ["--loadmodule".to_owned(), module]);
+    [program.path, "server.conf".to_owned()].into_iter().chain(modules).collect()
+}
+
 impl Reconciler {
     /// Starts the server. Everything that must be on disk before is written first; any failure leaves it down, said.
-    pub(super) async fn start(&mut self, row: Row, birth: Birth) {
+    pub(super) async fn start(&mut self, row: Row, program: Program, birth: Birth) {
         let now = self.shared.now();
         if self.down.as_ref().and_then(|down| down.start_after).is_some_and(|after| now < after)
             || self.shared.state().stopping
@@ -52,7 +59,7 @@ impl Reconciler {
             return;
         }
         self.shared.state().settle("CannotStart");
-        let argv = vec![self.shared.args.server.to_string_lossy().into_owned(), "server.conf".into()];
+        let argv = argv(program);
         tracing::info!(?row, gated = birth.gated, "starting the server");
         self.shared.state().server = ServerState::Starting;
         if let Err(error) = self.shared.launcher.start(argv).await {

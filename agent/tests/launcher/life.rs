@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use redisnode_agent::launcher::{OrderedSignal, SERVER_LOG, ServerState};
+use redisnode_agent::launcher::{OrderedSignal, SERVER_LOG, ServerState, Status};
 use redisnode_agent::lock::LockState;
 use tokio::time::sleep;
 
@@ -127,4 +127,23 @@ async fn a_launcher_goes_on_when_nobody_reads_its_log_any_more() {
     agent.client.signal(OrderedSignal::Kill).await.unwrap();
     agent.until_ended().await;
     agent.start_sleeper().await;
+}
+
+#[tokio::test]
+async fn a_program_is_found_where_the_launcher_is_and_its_version_told() {
+    let scene = Scene::new("find");
+    let agent = scene.agent().await;
+    let server = scene.path("some-server");
+    std::fs::write(&server, "#!/bin/sh\necho \"Valkey server v=9.1.2 given $1\"\n").unwrap();
+    std::fs::set_permissions(&server, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let asked = server.display().to_string();
+    agent.client.find(asked.clone()).await.unwrap();
+    let status = agent.until("a program", |status| status.program.is_some()).await;
+    let program = status.program.unwrap();
+    assert_eq!((program.asked.as_str(), program.path.as_str(), &program.missing), (&*asked, &*asked, &None));
+    assert_eq!(program.version, "Valkey server v=9.1.2 given --version");
+    assert_eq!((status.server, status.change), (ServerState::Idle, 0), "looking starts nothing");
+    agent.client.find("/nonexistent/server".into()).await.unwrap();
+    let is_missing = |status: &Status| status.program.as_ref().is_some_and(|program| program.missing.is_some());
+    agent.until("a refusal", is_missing).await;
 }
