@@ -94,6 +94,17 @@ fn is_token_like(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A namespace has at most 63 characters, a name 253.
+fn is_cluster_like(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > 63 + 1 + 253 {
+        return Err("must have 1 to 317 characters");
+    }
+    if !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.') {
+        return Err("may hold only letters, digits, '-' and '.'");
+    }
+    Ok(())
+}
+
 fn is_hex40(text: &str) -> Result<(), &'static str> {
     let fits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     if text.len() == 40 && text.bytes().all(fits) { Ok(()) } else { Err("must be 40 digits of 0-9 and a-f") }
@@ -116,8 +127,9 @@ text_id!(
     ShardName, "shard name", is_dns_like
 );
 text_id!(
-    /// The identity of a whole cluster: two clusters of the same name differ in it.
-    ClusterId, "cluster id", is_token_like
+    /// The identity of a whole cluster: two clusters of the same name differ in it. On Kubernetes
+    /// `<namespace>.<name>`, locally a random word.
+    ClusterId, "cluster id", is_cluster_like
 );
 
 impl NodeName {

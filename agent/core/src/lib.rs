@@ -8,12 +8,14 @@
 //! - [`takeover`]: certificates, promotions, and elections that the servers do not hold.
 //! - [`migration`]: the order of steps in a move of slots, and what goes into one MIGRATE.
 //! - [`relink`]: makes a replica's link anew where the stream would begin late.
+//! - [`missing`]: which members are to be looked for, because their addresses have changed.
 //! - [`config`]: the server's configuration.
 
 pub mod config;
 pub mod duties;
 pub mod health;
 pub mod migration;
+pub mod missing;
 pub mod obey;
 pub mod relink;
 pub mod remember;

@@ -1,10 +1,13 @@
 //! The agent's command line. Every option can come from an environment variable: on Kubernetes all of them do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::FalseyValueParser;
 use redisnode_proto::{Address, ClusterId, Member, NodeName, Uid};
+
+use super::places::Place;
 
 /// Who the node is and where it lives.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,6 +36,13 @@ pub struct AgentArgs {
     /// The address that peers and clients are told.
     #[arg(long, default_value = "127.0.0.1", env = "REDISNODE_IP")]
     pub ip: IpAddr,
+    /// Where server and agent listen: `all`, or an address; the node's own address if it is not given.
+    #[arg(long, env = "REDISNODE_LISTEN")]
+    pub listen: Option<Listen>,
+    /// Where the other members are looked for when their addresses have changed: a domain under whose names they are
+    /// found (`<member>.<domain>`), or agents by host and port; several are separated by commas.
+    #[arg(long, env = "REDISNODE_PEERS", value_delimiter = ',')]
+    pub peers: Vec<Place>,
     /// The server's client port.
     #[arg(long, default_value_t = 6379, env = "REDISNODE_PORT")]
     pub port: u16,
@@ -42,6 +52,26 @@ pub struct AgentArgs {
     /// The agent's HTTP port.
     #[arg(long, default_value_t = 8080, env = "REDISNODE_HTTP_PORT")]
     pub http_port: u16,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On every interface.
+    All,
+    /// On the one with this address.
+    On(IpAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse().map(Self::On).map_err(|_| format!("{text}: give `all`, or an IP address of this machine"))
+    }
 }
 
 impl AgentArgs {
@@ -55,8 +85,18 @@ impl AgentArgs {
         Address { ip: self.ip, port: self.port, bus_port: self.bus_port, http_port: self.http_port }
     }
 
+    /// The interface that server and agent listen on.
+    pub(super) fn interface(&self) -> IpAddr {
+        match self.listen {
+            None => self.ip,
+            Some(Listen::On(ip)) => ip,
+            Some(Listen::All) if self.ip.is_ipv6() => Ipv6Addr::UNSPECIFIED.into(),
+            Some(Listen::All) => Ipv4Addr::UNSPECIFIED.into(),
+        }
+    }
+
     /// Where the agent listens.
     pub(super) fn listen(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.http_port)
+        SocketAddr::new(self.interface(), self.http_port)
     }
 }

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::tasks::Done;
 
 /// How long another agent may take. It answers from memory, or after one look at its server.
-const WITHIN: Duration = Duration::from_millis(500);
+pub(super) const WITHIN: Duration = Duration::from_millis(500);
 /// Pause between two calls of the same agent.
 const PAUSE: Millis = Millis(20);
 
@@ -79,7 +79,7 @@ pub(super) fn hello(shared: &Shared) -> Hello {
 }
 
 /// A newer Layout may come from any member.
-fn take_newer_layout(shared: &Shared, report: &Report) {
+pub(super) fn take_newer_layout(shared: &Shared, report: &Report) {
     let Some(theirs) = &report.ledger.layout else { return };
     let ours = shared.state().ledger.clone();
     let newer = ours.layout.as_ref().is_none_or(|layout| theirs.generation > layout.generation);

@@ -33,7 +33,12 @@ pub(super) struct Down {
     refused_at: Option<Millis>,
     pub(super) start_after: Option<Millis>,
     told_end: bool,
+    /// It answered when it was last looked at.
+    was_running: bool,
 }
+
+/// What is said where nobody has seen the end.
+const UNSEEN: &str = "the server ended together with its launcher: their container was killed, perhaps because it reached its memory limit";
 
 impl Reconciler {
     /// Called on each round in which the server is down; sets the stage on the first.
@@ -46,11 +51,20 @@ impl Reconciler {
         self.gate = None;
         self.reopening = None;
         self.shared.jobs.source_is_down();
-        self.down = Some(Down { since: now, check_since: now, refused_at: None, start_after: None, told_end: false });
         let mut state = self.shared.state();
+        let was_running = state.server.running().is_some();
+        self.down = Some(Down {
+            since: now,
+            check_since: now,
+            refused_at: None,
+            start_after: None,
+            told_end: false,
+            was_running,
+        });
         state.refused.clear();
         state.inbox.death = None;
         state.inbox.forced_at = None;
+        state.silent_since = None;
         match folder::look(&self.shared.args.dir) {
             Ok(disk) => {
                 state.disk = disk;
@@ -88,6 +102,10 @@ impl Reconciler {
                 self.send_notice(promise);
             }
             StartAct::Never => self.retired(),
+            // Addresses in nodes.conf are brought up to date before the start, as far as their owners can be found.
+            StartAct::Start { .. } if !*self.shared.greeted.borrow() && self.has_identity() => {
+                self.waits("looking for the other members before the server starts".into());
+            }
             StartAct::Start { gated, aside, lost } if launcher => {
                 if let Some(program) = self.program() {
                     self.start(verdict.row, program, Birth { gated, deposed, aside, lost }).await;
@@ -95,6 +113,10 @@ impl Reconciler {
             }
             StartAct::Start { .. } => self.waits("the server may start, but no launcher runs".into()),
         }
+    }
+
+    fn has_identity(&self) -> bool {
+        self.shared.state().disk.identity.is_some()
     }
 
     /// The folder is emptied again: the life before may have died between its word and its deed.
@@ -142,13 +164,14 @@ impl Reconciler {
 
     /// Says once how the server ended; a server that ends again and again right after its start is a problem of its own.
     fn tell_end(&mut self, ended: Option<&Ended>, start_failed: Option<&str>) {
-        if self.down.as_mut().is_none_or(|down| std::mem::replace(&mut down.told_end, true)) {
-            return;
-        }
+        let Some(down) = self.down.as_mut().filter(|down| !down.told_end) else { return };
+        down.told_end = true;
+        let was_running = down.was_running;
         let now = self.shared.now();
         let text = match (start_failed, ended) {
             (Some(reason), _) => reason.to_owned(),
             (None, Some(ended)) => describe(ended),
+            (None, None) if was_running => UNSEEN.to_owned(),
             (None, None) => return,
         };
         let started = self.started_at.take();

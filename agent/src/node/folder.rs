@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use redisnode_proto::report::{Disk, DiskIdentity};
 use redisnode_proto::topology::BadReply;
-use redisnode_proto::topology::nodes::{align_shard_ids, edit_addresses, identity_of};
+use redisnode_proto::topology::nodes::{align_shard_ids, edit_addresses, forget_addresses, identity_of};
 use redisnode_proto::{ClusterId, Ledger, Member, NodeId, NodeName};
 use serde::Deserialize;
 
@@ -132,14 +132,27 @@ fn read_text(path: &Path) -> Result<Option<String>, FolderError> {
     }
 }
 
-/// Makes nodes.conf fit for a start: addresses of known peers are brought up to date, and shard ids that the server would
-/// not start with are aligned; nothing else of a line is ever changed.
-pub(super) fn mend_nodes_conf(dir: &Path, proved: &BTreeMap<NodeId, (IpAddr, u16, u16)>) -> Result<(), FolderError> {
+/// What is known of addresses before a start.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// IP, client port and bus port of servers whose agents have proved who they are.
+    pub(super) proved: BTreeMap<NodeId, (IpAddr, u16, u16)>,
+    /// Addresses are dealt anew here: what is not proved may be another's by now.
+    pub(super) dealt_anew: bool,
+}
+
+/// Makes nodes.conf fit for a start: addresses of known peers are brought up to date, those that are another's now are
+/// forgotten, and shard ids that the server would not start with are aligned; nothing else of a line is ever changed.
+pub(super) fn mend_nodes_conf(dir: &Path, known: &Known) -> Result<(), FolderError> {
     let path = dir.join(NODES_CONF);
     let Some(text) = read_text(&path)? else { return Ok(()) };
-    let addressed = edit_addresses(&text, proved)?;
-    let aligned = align_shard_ids(addressed.as_deref().unwrap_or(&text))?;
-    if let Some(mended) = aligned.or(addressed) {
+    let mut mended = edit_addresses(&text, &known.proved)?.unwrap_or_else(|| text.clone());
+    if known.dealt_anew {
+        let primary = identity_of(&mended)?.and_then(|own| own.primary);
+        mended = forget_addresses(&mended, &known.proved, primary.as_ref())?.unwrap_or(mended);
+    }
+    mended = align_shard_ids(&mended)?.unwrap_or(mended);
+    if mended != text {
         write_durably(&path, mended.as_bytes())?;
     }
     Ok(())

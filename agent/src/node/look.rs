@@ -24,6 +24,13 @@ pub(super) enum LookError {
     Bad(#[from] BadReply),
 }
 
+impl LookError {
+    /// Whether the server has answered, though not what was asked.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Bad(_) | Self::Resp(RespError::Refused { .. }))
+    }
+}
+
 /// What a look at the server needs and keeps from one time to the next.
 #[derive(Debug, Default)]
 pub(super) struct Eye {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::asks::Asks;
 use super::down::Down;
 use super::liveness::{Process, process, stop_requested};
-use super::look::Eye;
+use super::look::{Eye, LookError};
 use super::reporting;
 use super::shared::{Shared, whole};
 use super::tasks::Done;
@@ -204,24 +204,29 @@ impl Reconciler {
                 self.eye.close();
                 // The end of the process is told by the launcher within milliseconds; until then nothing is known.
                 if process(&self.shared) == Process::Alive {
-                    self.not_seen(&whole(&error));
+                    self.not_seen(&error);
                 }
                 true
             }
         }
     }
 
-    fn not_seen(&mut self, error: &str) {
-        let now = self.shared.now();
+    fn not_seen(&mut self, error: &LookError) {
+        let (now, said) = (self.shared.now(), whole(error));
         let starting = self.started_at.is_some_and(|at| now.since(at) < STARTS_WITHIN);
         let mut state = self.shared.state();
-        state.silent_since.get_or_insert(now);
+        if error.is_answer() {
+            // It is busy with a long script, say: that is no silence.
+            state.silent_since = None;
+        } else {
+            state.silent_since.get_or_insert(now);
+        }
         state.server = if starting && !matches!(state.server, ServerState::Running(_)) {
             ServerState::Starting
         } else {
-            ServerState::Unknown { reason: format!("the server lives but does not answer: {error}") }
+            ServerState::Unknown { reason: format!("the server lives but does not answer: {said}") }
         };
-        state.ready = Err(error.to_owned());
+        state.ready = Err(said);
     }
 
     async fn seen(&mut self, server: ServerState) -> bool {

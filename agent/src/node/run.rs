@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::api::Api;
 use super::args::AgentArgs;
 use super::folder;
+use super::greet;
 use super::reconcile::Reconciler;
 use super::shared::{Shared, whole};
 use crate::launch_client::LaunchClient;
@@ -51,7 +52,12 @@ pub async fn run(mut args: AgentArgs) -> anyhow::Result<()> {
 
 /// The loop, or, in a folder that is not this node's, only the word that it is so.
 async fn work(shared: Arc<Shared>, refusal: Option<String>, mut stopped: watch::Receiver<bool>) {
-    let Some(reason) = refusal else { return Reconciler::new(shared).run(stopped).await };
+    let Some(reason) = refusal else {
+        return tokio::select! {
+            () = Reconciler::new(Arc::clone(&shared)).run(stopped) => {}
+            () = greet::run(&shared) => {}
+        };
+    };
     {
         let mut state = shared.state();
         state.ready = Err(reason.clone());

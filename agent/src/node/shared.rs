@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) generation: watch::Sender<Generation>,
     /// Grows with each completed look at the server.
     pub(super) looks: watch::Sender<u64>,
+    /// The first round of [`super::greet`] is over, or there is none to wait for.
+    pub(super) greeted: watch::Sender<bool>,
     pub(super) life: u64,
     origin: Instant,
     state: Mutex<State>,
@@ -83,6 +85,7 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn new(args: AgentArgs, ledger: Ledger, client: Client, launcher: LaunchClient, life: u64) -> Arc<Self> {
         let (me, address) = (args.member(), args.address());
+        let greeted = watch::Sender::new(args.peers.is_empty());
         let generation = ledger.layout.as_ref().map(|layout| layout.generation).unwrap_or_default();
         let state = State::new(ledger);
         let report = super::reporting::build(&state, &me, &address, life, 0, Vec::new());
@@ -99,6 +102,7 @@ impl Shared {
             report: watch::Sender::new(Arc::new(report)),
             generation: watch::Sender::new(generation),
             looks: watch::Sender::new(0),
+            greeted,
             life,
             origin: Instant::now(),
             state: Mutex::new(state),
@@ -169,7 +173,7 @@ impl Shared {
 
     pub(super) fn place(&self) -> ServerPlace {
         ServerPlace {
-            bind: vec![self.address.ip],
+            bind: vec![self.args.interface()],
             announce_ip: self.address.ip,
             port: self.address.port,
             bus_port: self.address.bus_port,

@@ -6,9 +6,9 @@ use redisnode_agent_core::config;
 use redisnode_agent_core::start::{Gate, GateSituation, Row, gate};
 use redisnode_proto::event::Severity;
 use redisnode_proto::report::ServerState;
-use redisnode_proto::{Millis, NodeId};
+use redisnode_proto::{Address, Millis, NodeId};
 
-use super::folder;
+use super::folder::{self, Known};
 use super::prime::prime;
 use super::reconcile::Reconciler;
 use super::shared::whole;
@@ -93,7 +93,7 @@ impl Reconciler {
         let settings = self.shared.layout().map(|layout| layout.settings);
         let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
         write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
-        folder::mend_nodes_conf(&dir, &self.proved_addresses()).map_err(|error| whole(&error))?;
+        folder::mend_nodes_conf(&dir, &self.known_addresses()).map_err(|error| whole(&error))?;
         if let Some(why) = self.why_aside(birth.aside) {
             let moved = folder::set_aside(&dir).map_err(|error| whole(&error))?;
             self.aside = None;
@@ -130,16 +130,22 @@ impl Reconciler {
         self.aside.clone().or_else(|| nobodys.then(|| stray.into())).or_else(|| told.then(|| emptied.into()))
     }
 
-    /// Addresses of peers whose agents have proved who they are.
-    fn proved_addresses(&self) -> BTreeMap<NodeId, (std::net::IpAddr, u16, u16)> {
+    /// Addresses of peers whose agents have proved who they are: the last ones that they gave themselves.
+    fn known_addresses(&self) -> Known {
         let state = self.shared.state();
-        let heard = state.peers.values().filter_map(|peer| peer.heard_since(Millis(0)));
-        let known = heard.filter_map(|report| {
-            let running = report.server.running().map(|running| running.view.me.clone());
-            let id = running.or_else(|| report.disk.identity.as_ref().map(|identity| identity.id.clone()))?;
-            Some((id, (report.address.ip, report.address.port, report.address.bus_port)))
-        });
-        known.collect()
+        let address = |at: &Address| (at.ip, at.port, at.bus_port);
+        let heard = state.peers.iter().filter_map(|(name, peer)| Some((name, peer.heard_since(Millis(0))?)));
+        let mut proved: BTreeMap<NodeId, _> = heard
+            .filter_map(|(name, report)| {
+                let running = report.server.running().map(|running| running.view.me.clone());
+                let id = running.or_else(|| report.disk.identity.as_ref().map(|identity| identity.id.clone()))?;
+                Some((id, address(state.addresses.get(name).unwrap_or(&report.address))))
+            })
+            .collect();
+        if let Some(own) = &state.disk.identity {
+            proved.insert(own.id.clone(), address(&self.shared.address));
+        }
+        Known { proved, dealt_anew: !self.shared.args.peers.is_empty() }
     }
 
     /// The agent before this one held writes, and did not come to know whether they may flow.

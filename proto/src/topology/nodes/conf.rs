@@ -3,7 +3,7 @@
 //! Nothing but the address of a peer's line is changed here: a slot map that does not cover the data makes a server
 //! delete keys, and a property that its version does not know makes it exit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::line::{Address, Line};
@@ -82,6 +82,44 @@ fn moved(text: &str, new: &BTreeMap<NodeId, (IpAddr, u16, u16)>) -> Result<Optio
     let rest = Address::parse(word).map_err(|why| BadReply::new(REPLY, text, why))?.rest;
     // Neither an id nor a blank holds a colon: the first occurrence of the word is the address itself.
     Ok(Some(text.replacen(word, &format!("{ip}:{port}@{bus_port}{rest}"), 1)))
+}
+
+/// The file without the addresses of peers that are surely wrong: those of `proved` nodes on lines of others, and that of
+/// `unsure`, unless it is proved itself. `None` if there is none of them.
+///
+/// A server that dials another one's address finds out by its id, on the bus. But a replica that asks there for its
+/// primary's data is given another's, and takes it. A line without address (`noaddr`) is not dialled; a MEET repairs it.
+pub fn forget_addresses(
+    nodes_conf: &str,
+    proved: &BTreeMap<NodeId, (IpAddr, u16, u16)>,
+    unsure: Option<&NodeId>,
+) -> Result<Option<String>, BadReply> {
+    let taken: BTreeSet<(String, u16)> = proved.values().map(|(ip, port, _)| (ip.to_string(), *port)).collect();
+    let is_wrong = |line: &Line| {
+        let node = &line.node;
+        let dealt_anew = taken.contains(&(node.ip.clone(), node.port)) || unsure == Some(&node.id);
+        dealt_anew && !proved.contains_key(&node.id) && !line.myself && !node.no_address
+    };
+    let mut edited = String::with_capacity(nodes_conf.len());
+    for text in nodes_conf.split_inclusive('\n') {
+        if lines(text).next().is_some() && !is_vars(text) && is_wrong(&Line::parse(REPLY, text)?) {
+            edited.push_str(&without_address(text)?);
+        } else {
+            edited.push_str(text);
+        }
+    }
+    Ok((edited != nodes_conf).then_some(edited))
+}
+
+/// As the server itself writes it when another one answers there.
+fn without_address(text: &str) -> Result<String, BadReply> {
+    let mut words = text.splitn(4, ' ');
+    let (Some(id), Some(word), Some(flags), Some(end)) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(BadReply::new(REPLY, text, "the line has less than four words"));
+    };
+    let rest = Address::parse(word).map_err(|why| BadReply::new(REPLY, text, why))?.rest;
+    Ok(format!("{id} :0@0{rest} {flags},noaddr {end}"))
 }
 
 /// The line of the epochs, which is no node's.
@@ -171,6 +209,31 @@ vars currentEpoch 2 lastVoteEpoch 0
         let edited = edit_addresses(&plain, &addresses(&[(PEER, "10.0.0.7", 6379, 16379)])).unwrap().unwrap();
         assert_eq!(edited, plain.replacen(":0@0", "10.0.0.7:6379@16379", 1));
         assert_eq!(identity_of(&edited).unwrap().unwrap().primary, Some(id(PEER)));
+    }
+
+    #[test]
+    fn an_address_that_is_another_nodes_now_is_forgotten() {
+        let new = addresses(&[(PEER, "127.0.0.1", 23008, 23058)]);
+        let moved = edit_addresses(REDIS_8_6, &new).unwrap().unwrap();
+        let edited = forget_addresses(&moved, &new, None).unwrap().unwrap();
+        let wanted = moved
+            .replace("127.0.0.1:23008@23058,,tls-port=0,shard-id=00ec", ":0@0,,tls-port=0,shard-id=00ec")
+            .replace("slave b7bf", "slave,noaddr b7bf");
+        assert_eq!(edited, wanted, "the peer that has proved it keeps it");
+        assert_eq!(forget_addresses(&edited, &new, None).unwrap(), None, "a second time there is nothing to do");
+        let stored = identity_of(&edited).unwrap().unwrap();
+        assert_eq!((stored.id, stored.peers.len()), (id(ME), 2));
+    }
+
+    #[test]
+    fn the_address_of_the_one_in_doubt_is_forgotten_unless_it_is_proved() {
+        assert_eq!(forget_addresses(REDIS_8_6, &BTreeMap::new(), None).unwrap(), None);
+        let edited = forget_addresses(REDIS_8_6, &BTreeMap::new(), Some(&id(PEER))).unwrap().unwrap();
+        assert!(edited.contains(&format!("{PEER} :0@0,b.example,tls-port=0,")), "{edited}");
+        assert!(edited.contains("master,noaddr - 0 1795370805066 2 connected 8192-16383\n"), "{edited}");
+        let proved = addresses(&[(PEER, "10.0.0.7", 6379, 16379)]);
+        assert_eq!(forget_addresses(REDIS_8_6, &proved, Some(&id(PEER))).unwrap(), None);
+        assert_eq!(forget_addresses(REDIS_8_6, &BTreeMap::new(), Some(&id(ME))).unwrap(), None, "the own line stays");
     }
 
     #[test]
