@@ -10,7 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use redisnode_proto::report::{Disk, DiskIdentity};
 use redisnode_proto::topology::BadReply;
-use redisnode_proto::topology::nodes::{align_shard_ids, edit_addresses, forget_addresses, identity_of};
+use redisnode_proto::topology::nodes::{
+    align_shard_ids, clear_failures, edit_addresses, forget_addresses, identity_of,
+};
 use redisnode_proto::{ClusterId, Ledger, Member, NodeId, NodeName};
 use serde::Deserialize;
 
@@ -137,12 +139,13 @@ fn read_text(path: &Path) -> Result<Option<String>, FolderError> {
 pub(super) struct Known {
     /// IP, client port and bus port of servers whose agents have proved who they are.
     pub(super) proved: BTreeMap<NodeId, (IpAddr, u16, u16)>,
-    /// Addresses are dealt anew here: what is not proved may be another's by now.
+    /// Addresses are dealt anew here: what is not proved may be another's by now, and who did not answer at its old one
+    /// has not failed.
     pub(super) dealt_anew: bool,
 }
 
 /// Makes nodes.conf fit for a start: addresses of known peers are brought up to date, those that are another's now are
-/// forgotten, and shard ids that the server would not start with are aligned; nothing else of a line is ever changed.
+/// forgotten, as are failures of the last life, and shard ids that the server would not start with are aligned; nothing else of a line is ever changed.
 pub(super) fn mend_nodes_conf(dir: &Path, known: &Known) -> Result<(), FolderError> {
     let path = dir.join(NODES_CONF);
     let Some(text) = read_text(&path)? else { return Ok(()) };
@@ -150,6 +153,7 @@ pub(super) fn mend_nodes_conf(dir: &Path, known: &Known) -> Result<(), FolderErr
     if known.dealt_anew {
         let primary = identity_of(&mended)?.and_then(|own| own.primary);
         mended = forget_addresses(&mended, &known.proved, primary.as_ref())?.unwrap_or(mended);
+        mended = clear_failures(&mended)?.unwrap_or(mended);
     }
     mended = align_shard_ids(&mended)?.unwrap_or(mended);
     if mended != text {

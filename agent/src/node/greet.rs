@@ -20,6 +20,12 @@ use super::shared::Shared;
 /// Between two rounds while somebody is missing or nobody is known, at first and when that lasts.
 const OFTEN: Duration = Duration::from_millis(500);
 const SELDOM: Duration = Duration::from_secs(2);
+/// The same before the server's first start.
+const AT_START: Duration = Duration::from_millis(100);
+/// How long the first start waits for members that are missing. They may be starting too, and a server that dials one of
+/// them where another one is by now has it failed in the eyes of all, at once and for twice the node time-out (seen on
+/// Valkey 9.1).
+const START_WAITS: Millis = Millis(3000);
 /// How long after the last answer of somebody who was missing rounds are frequent.
 const OFTEN_FOR: Millis = Millis(60_000);
 
@@ -36,9 +42,15 @@ pub(super) async fn run(shared: &Arc<Shared>) {
         {
             found_at = shared.now();
         }
-        shared.greeted.send_replace(true);
-        shared.wake.notify_one();
-        let pause = if shared.now().since(found_at) < OFTEN_FOR { OFTEN } else { SELDOM };
+        let enough = wanted(shared).is_none() || shared.now() >= START_WAITS;
+        if enough && !shared.greeted.send_replace(true) {
+            shared.wake.notify_one();
+        }
+        let pause = match enough {
+            false => AT_START,
+            true if shared.now().since(found_at) < OFTEN_FOR => OFTEN,
+            true => SELDOM,
+        };
         tokio::time::sleep(pause).await;
     }
 }

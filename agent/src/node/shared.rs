@@ -45,7 +45,7 @@ pub(super) struct Shared {
     pub(super) generation: watch::Sender<Generation>,
     /// Grows with each completed look at the server.
     pub(super) looks: watch::Sender<u64>,
-    /// The first round of [`super::greet`] is over, or there is none to wait for.
+    /// The server's first start need not wait for missing members any longer: see [`super::greet`].
     pub(super) greeted: watch::Sender<bool>,
     pub(super) life: u64,
     origin: Instant,

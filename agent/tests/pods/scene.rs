@@ -107,8 +107,9 @@ impl Scene {
 
     fn layout(&self, sequence: u64, ids: &[NodeId], founding: Option<Vec<NodeId>>) -> Layout {
         let border = |shard: usize| u16::try_from(16384 * shard / self.shards).unwrap();
-        let share =
-            |shard| -> SlotSet { (border(shard)..border(shard + 1)).map(|slot| Slot::try_from(slot).unwrap()).collect() };
+        let share = |shard| -> SlotSet {
+            (border(shard)..border(shard + 1)).map(|slot| Slot::try_from(slot).unwrap()).collect()
+        };
         let members = self.pods.iter().zip(ids).map(|(pod, id)| LayoutMember {
             member: Member { name: pod.name.parse().unwrap(), uid: format!("uid-of-{}", pod.name).parse().unwrap() },
             address: pod.address(),
@@ -122,12 +123,14 @@ impl Scene {
             replicas: vec![self.pods[self.shards + shard].name.parse().unwrap()],
             handoff: None,
         });
+        // A server that is killed may not have written down the last second otherwise.
+        let redis_config = BTreeMap::from([("appendfsync".to_owned(), "always".to_owned())]);
         Layout {
             version: DOCUMENT_VERSION,
             cluster: "test.pods".parse().unwrap(),
             generation: Generation { term: 1, sequence },
             founding,
-            settings: Settings { node_timeout: Millis(15_000), storage: true, redis_config: BTreeMap::new() },
+            settings: Settings { node_timeout: Millis(15_000), storage: true, redis_config },
             members: members.collect(),
             shards: shards.collect(),
             forget: Vec::new(),
@@ -186,7 +189,7 @@ impl Scene {
         for pod in &self.pods {
             for log in ["agent.log", "launcher.log", "server.log", "nodes.conf"] {
                 let text = pod.log(log);
-                let last: Vec<&str> = text.lines().rev().take(25).collect();
+                let last: Vec<&str> = text.lines().rev().take(40).collect();
                 eprintln!("--- {} {} {log}", pod.name, pod.ip);
                 last.iter().rev().for_each(|line| eprintln!("{line}"));
             }

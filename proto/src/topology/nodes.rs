@@ -11,7 +11,7 @@ mod shard_ids;
 use super::{BadReply, ClusterInfo, View};
 use line::Line;
 
-pub use conf::{StoredIdentity, edit_addresses, forget_addresses, identity_of};
+pub use conf::{StoredIdentity, clear_failures, edit_addresses, forget_addresses, identity_of};
 pub use primer::{primer_table, strip_primer};
 pub use shard_ids::align_shard_ids;
 

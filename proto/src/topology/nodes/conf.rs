@@ -10,7 +10,7 @@ use super::line::{Address, Line};
 use super::primer::is_primer;
 use super::{lines, only_myself};
 use crate::slots::SlotSet;
-use crate::topology::{BadReply, Role};
+use crate::topology::{BadReply, Health, Role};
 use crate::{ConfigEpoch, NodeId};
 
 const REPLY: &str = "nodes.conf";
@@ -100,26 +100,56 @@ pub fn forget_addresses(
         let dealt_anew = taken.contains(&(node.ip.clone(), node.port)) || unsure == Some(&node.id);
         dealt_anew && !proved.contains_key(&node.id) && !line.myself && !node.no_address
     };
+    edit_peers(nodes_conf, |line, text| if is_wrong(line) { without_address(text).map(Some) } else { Ok(None) })
+}
+
+/// The file without the failures that the server had seen in its last life; `None` if there is none.
+///
+/// They are of then: where everybody was down, everybody has died before somebody else's eyes. A server that starts with
+/// such a flag counts it from its start, and keeps a primary failed for twice the node time-out although it answers (seen
+/// on Valkey 9.1, which notices a refused connection at once). Who is down now is noticed or told anew.
+pub fn clear_failures(nodes_conf: &str) -> Result<Option<String>, BadReply> {
+    edit_peers(nodes_conf, |line, text| {
+        if line.myself || line.node.health == Health::Fine {
+            return Ok(None);
+        }
+        let (before, flags, end) = around_flags(text)?;
+        let kept: Vec<&str> = flags.split(',').filter(|flag| !matches!(*flag, "fail" | "fail?")).collect();
+        let flags = if kept.is_empty() { "noflags".to_owned() } else { kept.join(",") };
+        Ok(Some(format!("{before} {flags} {end}")))
+    })
+}
+
+/// The file with what `edit` makes of the lines of nodes; `None` if that changes nothing.
+fn edit_peers(
+    nodes_conf: &str,
+    edit: impl Fn(&Line, &str) -> Result<Option<String>, BadReply>,
+) -> Result<Option<String>, BadReply> {
     let mut edited = String::with_capacity(nodes_conf.len());
     for text in nodes_conf.split_inclusive('\n') {
-        if lines(text).next().is_some() && !is_vars(text) && is_wrong(&Line::parse(REPLY, text)?) {
-            edited.push_str(&without_address(text)?);
-        } else {
-            edited.push_str(text);
-        }
+        let is_node = lines(text).next().is_some() && !is_vars(text);
+        let new = if is_node { edit(&Line::parse(REPLY, text)?, text)? } else { None };
+        edited.push_str(new.as_deref().unwrap_or(text));
     }
     Ok((edited != nodes_conf).then_some(edited))
 }
 
 /// As the server itself writes it when another one answers there.
 fn without_address(text: &str) -> Result<String, BadReply> {
-    let mut words = text.splitn(4, ' ');
-    let (Some(id), Some(word), Some(flags), Some(end)) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(BadReply::new(REPLY, text, "the line has less than four words"));
-    };
+    let (before, flags, end) = around_flags(text)?;
+    let (id, word) = before.split_once(' ').unwrap_or((before, ""));
     let rest = Address::parse(word).map_err(|why| BadReply::new(REPLY, text, why))?.rest;
     Ok(format!("{id} :0@0{rest} {flags},noaddr {end}"))
+}
+
+/// Id and address, the flags, and all that follows.
+fn around_flags(text: &str) -> Result<(&str, &str, &str), BadReply> {
+    let mut blanks = text.match_indices(' ').map(|(at, _)| at).skip(1);
+    let parts = blanks
+        .next()
+        .zip(blanks.next())
+        .and_then(|(first, second)| Some((text.get(..first)?, text.get(first + 1..second)?, text.get(second + 1..)?)));
+    parts.ok_or_else(|| BadReply::new(REPLY, text, "the line has less than four words"))
 }
 
 /// The line of the epochs, which is no node's.
@@ -223,6 +253,15 @@ vars currentEpoch 2 lastVoteEpoch 0
         assert_eq!(forget_addresses(&edited, &new, None).unwrap(), None, "a second time there is nothing to do");
         let stored = identity_of(&edited).unwrap().unwrap();
         assert_eq!((stored.id, stored.peers.len()), (id(ME), 2));
+    }
+
+    #[test]
+    fn failures_of_the_last_life_are_cleared() {
+        assert_eq!(clear_failures(REDIS_8_6).unwrap(), None);
+        let failed =
+            REDIS_8_6.replace("slave b7bf", "slave,fail?,nofailover b7bf").replace(" master -", " master,fail -");
+        let cleared = clear_failures(&failed).unwrap().unwrap();
+        assert_eq!(cleared, REDIS_8_6.replace("slave b7bf", "slave,nofailover b7bf"));
     }
 
     #[test]
