@@ -2,6 +2,7 @@
 # What a fresh machine needs before `make run` and `make test`, one step per word:
 #
 #   tests/setup.sh redis-server   makes sure that a redis-server is installed (Debian: by apt-get, as root)
+#   tests/setup.sh kubernetes     makes sure that there is what a node of the tests' Kubernetes needs (Debian, root)
 #   tests/setup.sh linker         makes sure that there is a C linker, which rustc needs
 #   tests/setup.sh components     makes sure that the toolchain has rustfmt and clippy
 #   tests/setup.sh triple         prints the target to build static binaries for, adding it to rustup if it can
@@ -47,6 +48,36 @@ redis_server() {
     fi
 }
 
+# A program that a Kubernetes node needs, and the package of Debian that has it.
+node_programs() {
+    cat <<'LIST'
+/usr/bin/containerd containerd
+/usr/sbin/runc runc
+/usr/lib/cni/ptp containernetworking-plugins
+/usr/sbin/ip iproute2
+/usr/sbin/iptables iptables
+/usr/sbin/conntrack conntrack
+/usr/bin/openssl openssl
+/usr/bin/zstd zstd
+LIST
+}
+
+kubernetes() {
+    missing=$(node_programs | while read -r program package; do
+        [ -e "$program" ] || command -v "${program##*/}" >/dev/null || echo "$package"
+    done | sort -u | tr '\n' ' ')
+    if [ -z "$missing" ]; then
+        return 0
+    fi
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        say "a Kubernetes node needs $missing: install them (Debian: 'sudo apt-get install $missing'), then try again"
+        return 1
+    fi
+    say "a Kubernetes node needs $missing: installing Debian's packages"
+    # shellcheck disable=SC2086
+    install_without_starting $missing
+}
+
 linker() {
     if command -v cc >/dev/null; then
         return 0
@@ -89,8 +120,9 @@ triple() {
 
 case ${1-} in
     redis-server) redis_server ;;
+    kubernetes) kubernetes ;;
     linker) linker ;;
     components) components ;;
     triple) triple ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
