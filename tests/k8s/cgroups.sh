@@ -19,9 +19,9 @@ enter_cgroups() { # NAME
         own=$folder/$1
         mkdir -p "$own"
         for file in cpuset.cpus cpuset.mems; do
-            [ ! -e "$folder/$file" ] || [ ! -e "$own/$file" ] || [ -s "$own/cgroup.controllers" ] || cat "$folder/$file" >"$own/$file"
+            [ ! -e "$folder/$file" ] || [ ! -e "$own/$file" ] || [ -e "$own/cgroup.controllers" ] || cat "$folder/$file" >"$own/$file"
         done
-        echo $$ >"$own/cgroup.procs"
+        echo $BASHPID >"$own/cgroup.procs"
     done
 }
 
@@ -29,7 +29,7 @@ enter_cgroups() { # NAME
 leave_the_branch() { # NAME
     [ -e /sys/fs/cgroup/cgroup.procs ] || return 0
     mkdir -p "/sys/fs/cgroup/$1/parts"
-    echo $$ >"/sys/fs/cgroup/$1/parts/cgroup.procs"
+    echo $BASHPID >"/sys/fs/cgroup/$1/parts/cgroup.procs"
 }
 
 # Inside the namespaces: the run's folder is the root.

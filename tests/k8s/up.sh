@@ -66,15 +66,30 @@ run() { # NODES
     [ "$(id -u)" = 0 ] || die "nodes need root: 'up.sh DIR control-plane' does without"
     remove_stale_cgroups
     pause_image
-    echo $$ >"$dir/pid"
-    enter_cgroups "redisnode-$$"
-    exec unshare --cgroup "$BASH" "$here/up.sh" "$dir" in-cgroups "${1:-1}" >"$dir/logs/up.log" 2>&1
+    # What holds the namespaces is a child, so that there is somebody to clean up after it.
+    in_cgroups "${1:-1}" >"$dir/logs/up.log" 2>&1 <&0 &
+    wait $! || true
+    clean_up
 }
 
 in_cgroups() { # NODES
-    leave_the_branch "redisnode-$$"
-    exec unshare --net --mount --pid --fork --kill-child --mount-proc \
-        "$BASH" "$here/inside.sh" "$dir" "$1" "redisnode-$$"
+    local name=redisnode-$BASHPID
+    echo "$BASHPID" >"$dir/pid"
+    enter_cgroups "$name"
+    exec unshare --cgroup "$BASH" -c '. "$1/cgroups.sh"; leave_the_branch "$2"; shift 2; exec "$@"' - "$here" "$name" \
+        unshare --net --mount --pid --fork --kill-child --mount-proc "$BASH" "$here/inside.sh" "$dir" "$1" "$name"
+}
+
+clean_up() {
+    local pid tries
+    pid=$(outer) || return 0
+    for ((tries = 0; tries < 100; tries++)); do
+        ! kill -0 "$pid" 2>/dev/null && remove_cgroups "redisnode-$pid" && break
+        sleep 0.05
+    done
+    rm -f "$dir"/{pid,ready,hold}
+    # Who started it may be gone, and then nobody else does this.
+    if [ "${REDISNODE_REMOVE_DIR:-}" = "$dir" ]; then rm -rf "$dir"; fi
 }
 
 start() { # NODES
@@ -94,24 +109,19 @@ start() { # NODES
 }
 
 down() {
-    local pid tries
-    pid=$(outer) || return 0
-    kill -9 "$pid" 2>/dev/null || true
-    for ((tries = 0; tries < 100; tries++)); do
-        ! kill -0 "$pid" 2>/dev/null && remove_cgroups "redisnode-$pid" && break
-        sleep 0.05
-    done
-    rm -f "$dir/pid" "$dir/ready" "$dir/hold"
+    kill -9 "$(outer)" 2>/dev/null || true
+    clean_up
 }
 
 case $command in
     start) start "${1:-1}" ;;
     run) run "${1:-1}" ;;
-    in-cgroups) in_cgroups "$1" ;;
     control-plane)
         prepare
-        echo $$ >"$dir/pid"
-        exec "$BASH" "$here/control-plane.sh" "$dir" "${1:-16443}" >"$dir/logs/up.log" 2>&1
+        "$BASH" "$here/control-plane.sh" "$dir" "${1:-16443}" >"$dir/logs/up.log" 2>&1 <&0 &
+        echo $! >"$dir/pid"
+        wait $! || true
+        clean_up
         ;;
     exec)
         export KUBECONFIG=$dir/kubeconfig
