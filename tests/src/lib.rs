@@ -7,6 +7,7 @@
     reason = "a test harness fails by panicking, and a panic names the line"
 )]
 
+pub mod at;
 pub mod cluster;
 pub mod gap;
 pub mod ports;

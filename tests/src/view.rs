@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use redis::{ConnectionLike, Value};
 
+use crate::at::At;
+
 /// How long a single question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many slots there are.
@@ -18,6 +20,8 @@ pub const SLOTS: usize = 16384;
 pub struct Node {
     /// Its id.
     pub id: String,
+    /// Its IP address, as the node that was asked knows it; empty if it knows none.
+    pub host: String,
     /// The port that clients use.
     pub port: u16,
     /// `master` in the flags.
@@ -52,10 +56,11 @@ pub struct View {
     pub myself: String,
 }
 
-/// One command to the server on a local port, on a connection of its own.
-pub fn call(port: u16, args: &[&str]) -> Result<Value, String> {
-    let failed = |error: redis::RedisError| format!("127.0.0.1:{port} {}: {error}", args.join(" "));
-    let client = redis::Client::open(("127.0.0.1", port)).map_err(failed)?;
+/// One command to a server (a port is one of this machine), on a connection of its own.
+pub fn call(at: impl Into<At>, args: &[&str]) -> Result<Value, String> {
+    let at = at.into();
+    let failed = |error: redis::RedisError| format!("{at} {}: {error}", args.join(" "));
+    let client = redis::Client::open((at.host(), at.port())).map_err(failed)?;
     let mut connection = client.get_connection_with_timeout(PATIENCE).map_err(failed)?;
     connection.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let mut command = redis::Cmd::new();
@@ -66,35 +71,38 @@ pub fn call(port: u16, args: &[&str]) -> Result<Value, String> {
 }
 
 /// As [`call`], for commands that answer with text.
-pub fn text(port: u16, args: &[&str]) -> Result<String, String> {
-    match call(port, args)? {
+pub fn text(at: impl Into<At>, args: &[&str]) -> Result<String, String> {
+    let at = at.into();
+    match call(at, args)? {
         Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Value::VerbatimString { text, .. } | Value::SimpleString(text) => Ok(text),
         Value::Okay => Ok("OK".to_owned()),
         Value::Int(number) => Ok(number.to_string()),
-        other => Err(format!("127.0.0.1:{port} {}: unexpected answer {other:?}", args.join(" "))),
+        other => Err(format!("{at} {}: unexpected answer {other:?}", args.join(" "))),
     }
 }
 
 /// The fields of INFO.
-pub fn info(port: u16) -> Result<BTreeMap<String, String>, String> {
-    let text = text(port, &["INFO"])?;
+pub fn info(at: impl Into<At>) -> Result<BTreeMap<String, String>, String> {
+    let text = text(at, &["INFO"])?;
     Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
 }
 
 /// The server's process id, by its own word.
-pub fn server_pid(port: u16) -> Result<i32, String> {
-    let info = info(port)?;
-    info.get("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| format!("127.0.0.1:{port}: INFO has no pid"))
+pub fn server_pid(at: impl Into<At>) -> Result<i32, String> {
+    let at = at.into();
+    let info = info(at)?;
+    info.get("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| format!("{at}: INFO has no pid"))
 }
 
-/// What the server on a port thinks of the cluster.
-pub fn view(port: u16) -> Result<View, String> {
-    let text = text(port, &["CLUSTER", "NODES"])?;
+/// What a server thinks of the cluster.
+pub fn view(at: impl Into<At>) -> Result<View, String> {
+    let at = at.into();
+    let text = text(at, &["CLUSTER", "NODES"])?;
     let mut myself = String::new();
     let mut nodes = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let node = node(line).ok_or_else(|| format!("127.0.0.1:{port}: cannot read the line {line:?}"))?;
+        let node = node(line).ok_or_else(|| format!("{at}: cannot read the line {line:?}"))?;
         if line.contains("myself") {
             myself.clone_from(&node.id);
         }
@@ -117,6 +125,11 @@ impl View {
     /// A node by its port.
     pub fn on_port(&self, port: u16) -> Option<&Node> {
         self.nodes.iter().find(|node| node.port == port)
+    }
+
+    /// A node by its IP address, of a cluster whose servers all have addresses of their own.
+    pub fn on_host(&self, host: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.host == host)
     }
 
     /// The owner of each slot, as an index into `nodes`.
@@ -143,38 +156,39 @@ impl View {
     }
 }
 
-/// Whether every one of `ports` answers, is ok, agrees with the others on who owns what, has no slot on the way, and
+/// Whether every one of `servers` answers, is ok, agrees with the others on who owns what, has no slot on the way, and
 /// is a primary or a replica in sync.
-pub fn agreed(ports: &[u16]) -> Result<View, String> {
+pub fn agreed<A: Copy + Into<At>>(servers: &[A]) -> Result<View, String> {
     let mut first: Option<(Vec<String>, View)> = None;
-    for port in ports {
-        let view = view(*port)?;
+    for at in servers {
+        let at: At = (*at).into();
+        let view = view(at)?;
         if let Some(node) = view.nodes.iter().find(|node| node.is_bad || !node.open.is_empty()) {
-            return Err(format!("127.0.0.1:{port} shows {node:?}"));
+            return Err(format!("{at} shows {node:?}"));
         }
-        let state = text(*port, &["CLUSTER", "INFO"])?;
-        if !state.contains("cluster_state:ok") || view.nodes.len() != ports.len() {
-            return Err(format!("127.0.0.1:{port} is not ok, or knows {} of {} nodes", view.nodes.len(), ports.len()));
+        let state = text(at, &["CLUSTER", "INFO"])?;
+        if !state.contains("cluster_state:ok") || view.nodes.len() != servers.len() {
+            return Err(format!("{at} is not ok, or knows {} of {} nodes", view.nodes.len(), servers.len()));
         }
-        in_sync(*port)?;
+        in_sync(at)?;
         let names = claims(&view);
         match &first {
-            Some((other, _)) if *other != names => return Err(format!("127.0.0.1:{port} sees other owners")),
+            Some((other, _)) if *other != names => return Err(format!("{at} sees other owners")),
             Some(_) => {}
             None => first = Some((names, view)),
         }
     }
-    first.map(|(_, view)| view).ok_or_else(|| "no ports".to_owned())
+    first.map(|(_, view)| view).ok_or_else(|| "no servers".to_owned())
 }
 
 /// Whether the server is a primary, or a replica whose link is up and whose offset is its primary's or close to it.
-fn in_sync(port: u16) -> Result<(), String> {
-    let info = info(port)?;
+fn in_sync(at: At) -> Result<(), String> {
+    let info = info(at)?;
     let is = |key: &str, value: &str| info.get(key).is_some_and(|found| found == value);
     if is("role", "master") || (is("master_link_status", "up") && is("master_sync_in_progress", "0")) {
         return Ok(());
     }
-    Err(format!("127.0.0.1:{port} is a replica whose link to its primary is down"))
+    Err(format!("{at} is a replica whose link to its primary is down"))
 }
 
 fn claims(view: &View) -> Vec<String> {
@@ -192,7 +206,7 @@ fn node(line: &str) -> Option<Node> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [id, address, flags, primary, _, _, epoch, _, slots @ ..] = fields.as_slice() else { return None };
     let flags: Vec<&str> = flags.split(',').collect();
-    let port = address.split('@').next()?.rsplit(':').next()?.parse().ok()?;
+    let (host, port) = address.split('@').next()?.rsplit_once(':')?;
     let (open, owned): (Vec<&str>, Vec<&str>) = slots.iter().partition(|range| range.starts_with('['));
     let mut all = Vec::new();
     for range in owned {
@@ -201,7 +215,8 @@ fn node(line: &str) -> Option<Node> {
     }
     Some(Node {
         id: (*id).to_owned(),
-        port,
+        host: host.to_owned(),
+        port: port.parse().ok()?,
         is_primary: flags.contains(&"master"),
         is_bad: flags.iter().any(|flag| ["fail", "fail?", "noaddr", "handshake"].contains(flag)),
         primary: (*primary != "-").then(|| (*primary).to_owned()),

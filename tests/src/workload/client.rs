@@ -15,6 +15,8 @@ use redis::cluster_async::ClusterConnection;
 use redis::{RedisError, cmd};
 use tokio::sync::watch;
 
+use crate::at::At;
+
 /// How often the client is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// No answer at all for this long makes a client suspect.
@@ -27,7 +29,7 @@ const PROOF_KEYS: usize = 64;
 /// The client in use.
 #[derive(Debug)]
 pub(super) struct Client {
-    seeds: Vec<u16>,
+    seeds: Vec<At>,
     retries: u32,
     now: Mutex<Current>,
     replaced: watch::Sender<()>,
@@ -45,7 +47,7 @@ impl std::fmt::Debug for Current {
 }
 
 impl Client {
-    pub(super) async fn connect(seeds: &[u16], retries: u32) -> Result<Self, RedisError> {
+    pub(super) async fn connect(seeds: &[At], retries: u32) -> Result<Self, RedisError> {
         let connection = connect(seeds, retries).await?;
         let now = Mutex::new(Current { connection, answered_at: Instant::now() });
         Ok(Self { seeds: seeds.to_vec(), retries, now, replaced: watch::Sender::new(()) })
@@ -103,8 +105,8 @@ async fn prove(mut connection: ClusterConnection, n: usize) -> Result<(), RedisE
 }
 
 /// The waits between the client's own retries are short, so that an outage is seen as errors, not as patience.
-pub(super) async fn connect(ports: &[u16], retries: u32) -> Result<ClusterConnection, RedisError> {
-    let seeds = ports.iter().map(|port| ("127.0.0.1".to_owned(), *port));
+pub(super) async fn connect(seeds: &[At], retries: u32) -> Result<ClusterConnection, RedisError> {
+    let seeds = seeds.iter().map(|at| (at.host(), at.port()));
     let client = ClusterClientBuilder::new(seeds)
         .retries(retries)
         .min_retry_wait(2)

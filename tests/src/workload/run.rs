@@ -18,6 +18,7 @@ use super::keys::{Kind, name};
 use super::model::{Answer, Content, Effect, KeyModel, Register, What, Write};
 use super::stats::Stats;
 use super::{Options, commands};
+use crate::at::At;
 use crate::view::{SLOTS, View, slot_of};
 
 /// Most writes in flight.
@@ -44,21 +45,22 @@ struct Shared {
 }
 
 impl Workload {
-    /// Connects, writes every key once, and begins. `ports` are where the client may start. Panics if the client cannot
-    /// connect or a first write fails.
-    pub fn start(ports: &[u16], options: Options) -> Self {
-        let mut workload = Self::prepare(ports, options);
+    /// Connects, writes every key once, and begins. `seeds` are where the client may start (a port is one of this
+    /// machine). Panics if the client cannot connect or a first write fails.
+    pub fn start<A: Copy + Into<At>>(seeds: &[A], options: Options) -> Self {
+        let mut workload = Self::prepare(seeds, options);
         workload.begin();
         workload
     }
 
     /// As [`Workload::start`], but does not begin: the keys are there, nothing is written.
-    pub fn prepare(ports: &[u16], options: Options) -> Self {
+    pub fn prepare<A: Copy + Into<At>>(seeds: &[A], options: Options) -> Self {
+        let seeds = addresses(seeds);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let view = ports.iter().find_map(|port| crate::view::view(*port).ok()).expect("a node of the cluster answers");
+        let view = seeds.iter().find_map(|at| crate::view::view(*at).ok()).expect("a node of the cluster answers");
         let (shards, shard_of_slot) = shards(&view);
-        let client = runtime.block_on(Client::connect(ports, options.retries)).expect("the cluster client connects");
+        let client = runtime.block_on(Client::connect(&seeds, options.retries)).expect("the cluster client connects");
         let shared = Arc::new(Shared {
             models: Mutex::new(models(&options)),
             options,
@@ -115,12 +117,13 @@ impl Workload {
     }
 
     /// Stops, reads everything back with a new client, and compares.
-    pub fn audit(&mut self, ports: &[u16]) -> Audit {
+    pub fn audit<A: Copy + Into<At>>(&mut self, seeds: &[A]) -> Audit {
+        let seeds = addresses(seeds);
         if self.driver.is_some() {
             self.stop();
         }
         self.runtime.block_on(async {
-            let connection = match connect(ports, 16).await {
+            let connection = match connect(&seeds, 16).await {
                 Ok(connection) => connection,
                 Err(error) => return Audit { unread: vec![format!("no connection: {error}")], ..Audit::default() },
             };
@@ -133,6 +136,10 @@ impl Drop for Workload {
     fn drop(&mut self) {
         self.stop.send_replace(true);
     }
+}
+
+fn addresses<A: Copy + Into<At>>(seeds: &[A]) -> Vec<At> {
+    seeds.iter().map(|at| (*at).into()).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
