@@ -14,7 +14,11 @@ static   = $(if $(findstring musl,$(triple)),,RUSTFLAGS="$${RUSTFLAGS:-} -C targ
 musl_cc  = $(if $(findstring musl,$(triple)),CC_$(subst -,_,$(triple))="$${CC:-cc}" CFLAGS_$(subst -,_,$(triple))=-U_FORTIFY_SOURCE)
 release  = $(static) $(musl_cc) cargo build --locked --release --target $(triple)
 # Where the tests find the binaries and the servers.
-places   = REDISNODE_BIN="$$(realpath $(bin))" REDISNODE_SERVERS_DIR="$$(realpath $(target)/servers)"
+places   = REDISNODE_BIN="$$(realpath $(bin))" REDISNODE_SERVERS_DIR="$$(realpath $(target)/servers)" \
+           REDISNODE_KUBERNETES_BIN="$$(realpath $(target)/kubernetes)" REDISNODE_SKIPPED="$$(realpath $(target))/skipped"
+# Runs tests, and says last what was skipped and why.
+tests    = rm -f $(target)/skipped; status=0; $(places) cargo test --locked $(1) || status=$$?; \
+           cat $(target)/skipped 2>/dev/null | sort -u; exit $$status
 
 SERVER ?=
 DIR    ?= run
@@ -22,7 +26,7 @@ PORT   ?= 7000
 THEME  ?=
 ONLY   ?=
 
-.PHONY: help run build test test-e2e test-matrix simulate bench lint fmt generate servers
+.PHONY: help run build test test-e2e test-matrix test-k8s simulate bench lint fmt generate servers kubernetes
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -37,14 +41,17 @@ build: ## the static release binaries
 	@$(release) -p redisnode-agent
 	@$(release) -p redis-coordinator -p kubectl-rediscluster
 
-test: build servers ## everything: unit and property tests, the simulator, end to end on real servers
-	@$(places) cargo test --locked --workspace
+test: build servers kubernetes ## everything: unit and property tests, the simulator, end to end on real servers and in pods
+	@$(call tests,--workspace)
 
 test-e2e: build servers ## end to end only [THEME=takeover]
 	@$(places) cargo test --locked -p redisnode-tests --test e2e -- $(THEME)
 
 test-matrix: build servers ## end to end: every case on every server, five times (long) [THEME=takeover]
 	@$(places) REDISNODE_MATRIX=5 cargo test --locked -p redisnode-tests --test e2e -- $(THEME)
+
+test-k8s: build servers kubernetes ## on a real Kubernetes only, with real pods (root) [THEME=smoke]
+	@$(call tests,-p redisnode-tests --test k8s -- $(THEME))
 
 simulate: ## the simulator alone
 	@cargo test --locked -p redisnode-tests --test 'sim*'
@@ -57,7 +64,7 @@ lint: ## formatting and clippy, as CI checks them
 	@tests/setup.sh linker && tests/setup.sh components
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@for script in tests/*.sh .ci/run; do bash -n "$$script"; done
+	@for script in tests/*.sh tests/k8s/*.sh .ci/run; do bash -n "$$script"; done
 
 fmt: ## format the code
 	@cargo fmt --all
@@ -68,3 +75,8 @@ generate: build ## write the generated files anew: the definition of RedisCluste
 
 servers: ## real servers of every family, for tests and benches, in target/servers
 	@tests/servers.sh $(target)/servers all
+
+# A machine that cannot have nodes says so, and has the control plane all the same.
+kubernetes: ## what the tests' Kubernetes needs: its programs in target/kubernetes, and Debian's packages
+	@tests/setup.sh kubernetes || true
+	@tests/k8s/binaries.sh $(target)/kubernetes

@@ -16,16 +16,20 @@ shift 2
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 
-# A static busybox: the installed one, or else Debian's package, unpacked and not installed.
-busybox() { # OUT
-    local deb
+# A static busybox: the installed one, or else Debian's package, unpacked and not installed, and kept beside OUT.
+busybox() { # FILE
+    local deb kept
+    kept=$(dirname "$out")/busybox
     if [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1; then cp /bin/busybox "$1"; return; fi
+    [ ! -x "$kept" ] || { cp "$kept" "$1"; return; }
     deb=$(mktemp -d)
     # apt's own user cannot write here, and says so, unless told that it need not be that user.
     (cd "$deb" && { apt-get -qq -o APT::Sandbox::User="$(id -un)" download busybox-static ||
         { apt-get -qq update && apt-get -qq -o APT::Sandbox::User="$(id -un)" download busybox-static; }; }) >&2
     dpkg -x "$deb"/busybox-static*.deb "$deb/root"
     cp "$(find "$deb/root" -type f -path '*bin/busybox' | head -n 1)" "$1"
+    cp "$1" "$kept.$$"
+    mv "$kept.$$" "$kept"
     rm -rf "$deb"
 }
 
@@ -67,7 +71,7 @@ server() { # KIND TAG FOLDER
     chmod 1777 "$root/tmp" "$root/data"
     printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
     busybox "$root/bin/busybox"
-    for name in sh ls cat sleep id ps env mkdir cp mv rm ln chmod grep head tail wc nc wget nslookup; do
+    for name in $("$root/bin/busybox" --list); do
         [ -e "$root/bin/$name" ] || ln -s busybox "$root/bin/$name"
     done
     "$here/image.sh" "redisnode.test/$kind:$tag" "$root" "$out" --workdir /data --entrypoint "$kind-server"

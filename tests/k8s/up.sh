@@ -3,8 +3,8 @@
 #
 #   up.sh DIR [start] [NODES]    start it in the background: the control plane, and NODES nodes (1), each in a zone
 #   up.sh DIR run [NODES]        the same in the foreground; it ends when its standard input does
-#   up.sh DIR control-plane [P]  API server and controllers alone: no nodes, no root; on port P (16443) and the two
-#                                below and above it of 127.0.0.1, in the foreground as with `run`
+#   up.sh DIR control-plane [P]  API server and controllers alone: no nodes, no root; on port P (16443) of 127.0.0.1
+#                                (P-1 to P+2 are used), in the foreground as with `run`
 #   up.sh DIR exec COMMAND…      run a command in its network, where pods and services are reachable
 #   up.sh DIR load ARCHIVE…      give every node an image (image.sh makes archives)
 #   up.sh DIR node I             start node I again, after it was killed
@@ -130,11 +130,12 @@ case $command in
         ;;
     load)
         first_process >/dev/null
+        imports=()
         for socket in "$dir"/node-*/containerd.sock; do
-            for archive; do
-                ctr --address "$socket" --namespace k8s.io images import "$archive" >/dev/null
-            done
+            (for archive; do ctr --address "$socket" --namespace k8s.io images import "$archive" >/dev/null; done) &
+            imports+=($!)
         done
+        for import in "${imports[@]}"; do wait "$import"; done
         ;;
     node)
         pid=$(first_process)

@@ -10,11 +10,13 @@
 pub mod at;
 pub mod cluster;
 pub mod gap;
+pub mod kube;
 pub mod ports;
 pub mod procs;
 pub mod raw;
 pub mod servers;
 pub mod sim;
+pub mod skip;
 pub mod turn;
 pub mod view;
 pub mod wait;

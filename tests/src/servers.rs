@@ -13,6 +13,8 @@ pub struct Server {
     pub family: String,
     /// `redis` or `valkey`, and the exact version.
     pub version: String,
+    /// The family's folder: its programs are in `bin`.
+    pub folder: PathBuf,
     /// The server.
     pub server: PathBuf,
     /// Its command line client.
@@ -60,6 +62,7 @@ fn folders() -> Vec<PathBuf> {
 /// `Redis server v=7.0.15 sha=…`: the version is what follows `v=`.
 fn probe(family: &str, kind: &str, bin: &Path) -> Option<Server> {
     // The folder is resolved, not the program: Debian's redis-server is a link whose name decides what it does.
+    let folder = bin.parent()?.to_owned();
     let bin = bin.canonicalize().ok()?;
     let server = bin.join(format!("{kind}-server"));
     let output = Command::new(&server).arg("--version").output().ok()?;
@@ -68,6 +71,7 @@ fn probe(family: &str, kind: &str, bin: &Path) -> Option<Server> {
     Some(Server {
         family: family.to_owned(),
         version: format!("{kind} {version}"),
+        folder,
         server,
         cli: bin.join(format!("{kind}-cli")),
     })

@@ -1,0 +1,64 @@
+//! What service accounts asked of the API server, from its audit log. Kubernetes' own accounts are not in it.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::Kubernetes;
+
+/// One request of a service account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    pub user: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` …
+    pub verb: String,
+    /// The group, the resource and, if any, the subresource: `apps/statefulsets/scale`; the path, of other requests.
+    pub what: String,
+    /// Of which namespace, if of one.
+    pub namespace: Option<String>,
+    /// The answer's HTTP code; 403 is forbidden.
+    pub code: u64,
+}
+
+impl Kubernetes {
+    /// The requests of a namespace's accounts since the cluster began, in the order of their answers.
+    pub fn requests(&self, namespace: &str) -> Vec<Request> {
+        let log = fs::read_to_string(self.folder().join("logs/audit.log")).unwrap_or_default();
+        let of = format!("system:serviceaccount:{namespace}:");
+        // The last line may be half written.
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter_map(|event| request(&event)).filter(|request| request.user.starts_with(&of)).collect()
+    }
+
+    /// Those that were refused for want of rights.
+    pub fn forbidden(&self, namespace: &str) -> Vec<Request> {
+        self.requests(namespace).into_iter().filter(|request| request.code == 403).collect()
+    }
+}
+
+fn request(event: &Value) -> Option<Request> {
+    let text = |at: &str| event.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let parts = ["/objectRef/apiGroup", "/objectRef/resource", "/objectRef/subresource"].map(text);
+    let what = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+    Some(Request {
+        user: text("/user/username")?,
+        verb: text("/verb")?,
+        what: if what.is_empty() { text("/requestURI")? } else { what },
+        namespace: text("/objectRef/namespace"),
+        code: event.pointer("/responseStatus/code").and_then(Value::as_u64)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::request;
+
+    #[test]
+    fn a_request_names_its_group_and_subresource() {
+        let event = serde_json::json!({"user": {"username": "system:serviceaccount:n:a"}, "verb": "patch", "responseStatus":
+            {"code": 403}, "objectRef": {"apiGroup": "apps", "resource": "statefulsets", "subresource": "scale", "namespace": "n"}});
+        let request = request(&event).unwrap();
+        assert_eq!((request.what.as_str(), request.code), ("apps/statefulsets/scale", 403));
+    }
+}

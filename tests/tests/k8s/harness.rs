@@ -1,0 +1,157 @@
+//! That the harness itself is what the other cases take it for: real nodes, pods, names, rules, and an end.
+
+use std::time::Duration;
+
+use redisnode_tests::kube::{Kubernetes, Namespace, Pod};
+use redisnode_tests::ports::Ports;
+use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::{procs, servers, view};
+
+/// How long pods of an image that is there may take.
+const SOON: Duration = Duration::from_secs(40);
+
+/// Servers in pods, at the restricted level, with a user id that no image knows.
+fn servers_in_pods(namespace: &Namespace<'_>, name: &str, replicas: usize) -> Vec<Pod> {
+    let server = servers::system();
+    let image = namespace.kube.server_image(&server);
+    namespace.kube.load(&image);
+    namespace.apply(&format!(
+        r"
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}-nodes}}
+spec: {{clusterIP: None, selector: {{app: {name}}}, ports: [{{port: 6379}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{port: 6379}}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: {name}}}
+spec:
+  serviceName: {name}-nodes
+  replicas: {replicas}
+  podManagementPolicy: Parallel
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 2
+      automountServiceAccountToken: false
+      securityContext:
+        {{runAsNonRoot: true, runAsUser: 1234567, runAsGroup: 0, seccompProfile: {{type: RuntimeDefault}}}}
+      topologySpreadConstraints:
+      - maxSkew: 1
+        topologyKey: topology.kubernetes.io/zone
+        whenUnsatisfiable: DoNotSchedule
+        labelSelector: {{matchLabels: {{app: {name}}}}}
+      containers:
+      - name: redis
+        image: {image}
+        args: [--protected-mode, 'no', --save, '']
+        readinessProbe: {{tcpSocket: {{port: 6379}}, periodSeconds: 1}}
+        securityContext:
+          {{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}
+",
+        image = image.name
+    ));
+    namespace.wait_ready(&format!("app={name}"), replicas, SOON)
+}
+
+#[test]
+fn pods_answer_in_every_zone_and_find_each_other_by_name() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-pods");
+    let pods = servers_in_pods(&namespace, "plain", 3);
+    let mut nodes: Vec<&str> = pods.iter().filter_map(|pod| pod.node.as_deref()).collect();
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["node-1", "node-2", "node-3"]);
+    for pod in &pods {
+        assert_eq!(kube.inside(|| view::text(pod.at(6379), &["PING"])).unwrap(), "PONG");
+    }
+    let name = "plain-2.plain-nodes.harness-pods.svc.cluster.local";
+    let answer = namespace.exec("plain-0", "redis", &["redis-cli", "-h", name, "CONFIG", "GET", "port"]).unwrap();
+    assert!(answer.contains("6379"), "{answer}");
+    let by_service = namespace.exec("plain-0", "redis", &["redis-cli", "-h", "plain", "PING"]).unwrap();
+    assert_eq!(by_service.trim(), "PONG");
+}
+
+#[test]
+fn a_privileged_pod_is_refused_at_the_restricted_level() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-refused");
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: bad}, spec: {containers: [{name: c, image: any}]}}";
+    let refused = namespace.try_apply(pod).unwrap_err();
+    assert!(refused.contains("restricted"), "{refused}");
+}
+
+#[test]
+fn what_an_account_may_not_do_is_refused_and_written_down() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-rights");
+    let token = namespace.kubectl(&["create", "token", "default"]);
+    let pods = ["get", "pods", "--namespace", "harness-rights", "--token", token.trim()];
+    let said = kube.run("kubectl", &pods);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("forbidden"), "{said}");
+    let written = wait_until(SOON, "the audit log has it", || {
+        kube.forbidden("harness-rights").into_iter().next().ok_or_else(|| "nothing".to_owned())
+    });
+    assert_eq!((written.verb.as_str(), written.what.as_str()), ("list", "pods"));
+}
+
+#[test]
+fn a_frozen_pod_is_silent_and_a_cut_pod_does_not_reach_the_other() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-cut");
+    let pods = servers_in_pods(&namespace, "cut", 2);
+    let (one, other) = (&pods[0], &pods[1]);
+    let ask = || {
+        let host = other.ip.expect("it is ready").to_string();
+        namespace.exec(&one.name, "redis", &["timeout", "2", "redis-cli", "-h", &host, "PING"])
+    };
+    assert_eq!(ask().unwrap().trim(), "PONG");
+    let cut = kube.cut_between(one.ip.unwrap(), other.ip.unwrap());
+    assert!(ask().is_err(), "nothing arrives");
+    drop(cut);
+    assert_eq!(ask().unwrap().trim(), "PONG");
+    let frozen = kube.freeze(other, "redis");
+    assert!(ask().is_err(), "nobody answers");
+    drop(frozen);
+    wait_until(SOON, "it answers again", || ask().and_then(|answer| check(answer.trim() == "PONG", || answer)));
+}
+
+#[test]
+fn a_killed_node_is_lost_and_comes_back_and_at_the_end_everything_is_gone() {
+    let Some(kube) = Kubernetes::start(2) else { return };
+    let namespace = kube.namespace("harness-node");
+    let pods = servers_in_pods(&namespace, "lost", 2);
+    let pod = pods.iter().find(|pod| pod.node.as_deref() == Some("node-2")).expect("one is in each zone").clone();
+    let server = kube.processes(&pod, "redis");
+    assert!(server.iter().any(|pid| procs::is_alive(*pid)), "its processes are found: {server:?}");
+    kube.kill_node(2);
+    assert!(!server.iter().any(|pid| procs::is_alive(*pid)), "its pods die with it");
+    kube.wait_node(2, false, Duration::from_secs(30));
+    kube.start_node(2);
+    kube.wait_node(2, true, Duration::from_secs(30));
+    namespace.wait_ready("app=lost", 2, Duration::from_mins(1));
+    drop(namespace);
+    let folder = kube.folder().to_owned();
+    drop(kube);
+    assert_eq!(procs::under(&folder), Vec::new());
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_control_plane_needs_no_nodes() {
+    let ports = Ports::take();
+    let Some(kube) = Kubernetes::control_plane(ports.first) else { return };
+    kube.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: here, namespace: default}, data: {a: b}}");
+    let object = kube.api().get("/api/v1/namespaces/default/configmaps/here").unwrap();
+    assert_eq!(object["data"]["a"], "b");
+    let folder = kube.folder().to_owned();
+    drop(kube);
+    assert_eq!(procs::under(&folder), Vec::new());
+}
