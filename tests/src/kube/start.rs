@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use nix::unistd::geteuid;
+
 use super::{Api, Kubernetes};
 use crate::procs;
 use crate::skip::skip;
@@ -101,19 +103,20 @@ pub(super) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s").join(name)
 }
 
-/// The folder of Kubernetes' programs; panics if a folder was named and has none.
+/// The folder of Kubernetes' programs. Panics if root named one that has none: `make` names what it has just prepared.
 fn programs() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os("REDISNODE_KUBERNETES_BIN").map(PathBuf::from) {
-        assert!(named.join("kubectl").exists(), "{} has no kubectl: run `make kubernetes`", named.display());
-        return Ok(named);
-    }
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kubernetes");
+    let named = std::env::var_os("REDISNODE_KUBERNETES_BIN").map(PathBuf::from);
+    if let Some(named) = named.as_ref().filter(|named| !named.join("kubectl").exists()) {
+        assert!(!geteuid().is_root(), "{} has no kubectl: run `make kubernetes`", named.display());
+    }
+    let usual = named.unwrap_or(usual);
     let missing = "its programs are not here: `make kubernetes` finds or builds them";
     if usual.join("kubectl").exists() { Ok(usual) } else { Err(missing.to_owned()) }
 }
 
 fn can_have_nodes() -> Result<(), String> {
-    if !nix::unistd::geteuid().is_root() {
+    if !geteuid().is_root() {
         return Err("only root can have nodes".to_owned());
     }
     for program in ["/usr/bin/containerd", "/usr/lib/cni/ptp"] {

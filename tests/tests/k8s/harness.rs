@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use redisnode_tests::at::At;
 use redisnode_tests::kube::{Kubernetes, Namespace, Pod};
 use redisnode_tests::ports::Ports;
 use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::workload::{Options, Workload};
 use redisnode_tests::{procs, servers, view};
 
 /// How long pods of an image that is there may take.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Servers in pods, at the restricted level, with a user id that no image knows.
-fn servers_in_pods(namespace: &Namespace<'_>, name: &str, replicas: usize) -> Vec<Pod> {
+/// Servers in pods, at the restricted level, with a user id that no image knows. `more` are words for the server.
+fn servers_in_pods(namespace: &Namespace<'_>, name: &str, replicas: usize, more: &[&str]) -> Vec<Pod> {
     let server = servers::system();
     let image = namespace.kube.server_image(&server);
     namespace.kube.load(&image);
@@ -50,11 +52,14 @@ spec:
       containers:
       - name: redis
         image: {image}
-        args: [--protected-mode, 'no', --save, '']
+        args: {args}
+        volumeMounts: [{{name: data, mountPath: /data}}]
         readinessProbe: {{tcpSocket: {{port: 6379}}, periodSeconds: 1}}
         securityContext:
           {{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}
+      volumes: [{{name: data, emptyDir: {{}}}}]
 ",
+        args = serde_json::json!([&["--protected-mode", "no", "--save", ""], more].concat()),
         image = image.name
     ));
     namespace.wait_ready(&format!("app={name}"), replicas, SOON)
@@ -64,7 +69,7 @@ spec:
 fn pods_answer_in_every_zone_and_find_each_other_by_name() {
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("harness-pods");
-    let pods = servers_in_pods(&namespace, "plain", 3);
+    let pods = servers_in_pods(&namespace, "plain", 3, &[]);
     let mut nodes: Vec<&str> = pods.iter().filter_map(|pod| pod.node.as_deref()).collect();
     nodes.sort_unstable();
     assert_eq!(nodes, ["node-1", "node-2", "node-3"]);
@@ -76,6 +81,28 @@ fn pods_answer_in_every_zone_and_find_each_other_by_name() {
     assert!(answer.contains("6379"), "{answer}");
     let by_service = namespace.exec("plain-0", "redis", &["redis-cli", "-h", "plain", "PING"]).unwrap();
     assert_eq!(by_service.trim(), "PONG");
+}
+
+#[test]
+fn the_accounting_client_writes_through_pod_addresses() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-client");
+    let pods = servers_in_pods(&namespace, "client", 3, &["--cluster-enabled", "yes"]);
+    let servers: Vec<At> = pods.iter().map(|pod| pod.at(6379)).collect();
+    let addresses: Vec<String> = servers.iter().map(At::to_string).collect();
+    let create: Vec<&str> = ["redis-cli", "--cluster-yes", "--cluster", "create"].to_vec();
+    let addresses = addresses.iter().map(String::as_str);
+    namespace.exec("client-0", "redis", &create.into_iter().chain(addresses).collect::<Vec<_>>()).unwrap();
+    let audit = kube.inside(|| {
+        wait_until(SOON, "the servers agree", || view::agreed(&servers));
+        let options = Options { keys: 220, rate: 500, ..Options::default() };
+        let mut workload = Workload::start(&servers, options);
+        wait_until(SOON, "it writes", || check(workload.acknowledged() > 500, || workload.so_far()));
+        workload.stop().assert_no_errors();
+        workload.audit(&servers)
+    });
+    audit.assert_clean();
+    assert!(audit.keys >= 220);
 }
 
 #[test]
@@ -106,7 +133,7 @@ fn what_an_account_may_not_do_is_refused_and_written_down() {
 fn a_frozen_pod_is_silent_and_a_cut_pod_does_not_reach_the_other() {
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("harness-cut");
-    let pods = servers_in_pods(&namespace, "cut", 2);
+    let pods = servers_in_pods(&namespace, "cut", 2, &[]);
     let (one, other) = (&pods[0], &pods[1]);
     let ask = || {
         let host = other.ip.expect("it is ready").to_string();
@@ -127,7 +154,7 @@ fn a_frozen_pod_is_silent_and_a_cut_pod_does_not_reach_the_other() {
 fn a_killed_node_is_lost_and_comes_back_and_at_the_end_everything_is_gone() {
     let Some(kube) = Kubernetes::start(2) else { return };
     let namespace = kube.namespace("harness-node");
-    let pods = servers_in_pods(&namespace, "lost", 2);
+    let pods = servers_in_pods(&namespace, "lost", 2, &[]);
     let pod = pods.iter().find(|pod| pod.node.as_deref() == Some("node-2")).expect("one is in each zone").clone();
     let server = kube.processes(&pod, "redis");
     assert!(server.iter().any(|pid| procs::is_alive(*pid)), "its processes are found: {server:?}");
