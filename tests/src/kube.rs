@@ -11,6 +11,7 @@ mod namespace;
 mod network;
 mod pod;
 mod start;
+mod volumes;
 
 use std::fs::File;
 use std::io::Write;
@@ -24,6 +25,7 @@ pub use break_it::{Cut, Frozen};
 pub use images::Image;
 pub use namespace::Namespace;
 pub use pod::Pod;
+pub use volumes::Volume;
 
 /// A cluster that runs until this is dropped.
 #[derive(Debug)]

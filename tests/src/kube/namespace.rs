@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Kubernetes, Pod};
 use crate::wait::{check, poll, wait_until};
 
@@ -42,6 +44,20 @@ impl Kubernetes {
 }
 
 impl Namespace<'_> {
+    /// The path of something in it: `path("apis/apps/v1", "statefulsets/x")`.
+    pub fn path(&self, group: &str, rest: &str) -> String {
+        format!("/{group}/namespaces/{}/{rest}", self.name)
+    }
+
+    /// The reason and the message of each event about an object, in no particular order.
+    pub fn events(&self, kind: &str, name: &str) -> Result<Vec<(String, String)>, String> {
+        let events = self.kube.api().list(&self.path("api/v1", "events"))?.into_iter();
+        let about =
+            events.filter(|event| event["involvedObject"]["kind"] == kind && event["involvedObject"]["name"] == name);
+        let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        Ok(about.map(|event| (text(&event, "reason"), text(&event, "message"))).collect())
+    }
+
     /// kubectl in this namespace. Panics with what it says on an error.
     #[track_caller]
     pub fn kubectl(&self, args: &[&str]) -> String {

@@ -128,10 +128,9 @@ fn can_have_nodes() -> Result<(), String> {
 }
 
 fn try_namespaces() -> Result<(), String> {
-    let bridge = ["ip", "link", "add", "probe", "type", "bridge"];
+    let link = ["ip", "link", "add", "probe", "type", "veth"];
     let args = ["--net", "--mount", "--pid", "--cgroup", "--fork", "--kill-child", "--mount-proc"];
-    let output =
-        Command::new("unshare").args(args).args(bridge).output().map_err(|error| format!("unshare: {error}"))?;
+    let output = Command::new("unshare").args(args).args(link).output().map_err(|error| format!("unshare: {error}"))?;
     let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.success() { Ok(()) } else { Err(format!("this machine gives no namespaces: {why}")) }
 }

@@ -106,6 +106,37 @@ fn the_accounting_client_writes_through_pod_addresses() {
 }
 
 #[test]
+fn a_claim_keeps_its_data_on_its_node() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-volume");
+    let image = kube.server_image(&servers::system());
+    kube.load(&image);
+    kube.local_class("harness-volume");
+    let volume = kube.local_volume("harness-volume-1", 2, "harness-volume");
+    namespace.apply(
+        "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {storageClassName: harness-volume, \
+         accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}",
+    );
+    namespace.apply(&format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: keeper, labels: {{app: keeper}}}}, spec: {{
+            securityContext: {{runAsNonRoot: true, runAsUser: 4321, seccompProfile: {{type: RuntimeDefault}}}},
+            terminationGracePeriodSeconds: 2,
+            volumes: [{{name: data, persistentVolumeClaim: {{claimName: data}}}}],
+            containers: [{{name: redis, image: '{}', args: [--protected-mode, 'no', --appendonly, 'yes'],
+              volumeMounts: [{{name: data, mountPath: /data}}],
+              securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}}}]}}}}",
+        image.name
+    ));
+    let pods = namespace.wait_ready("app=keeper", 1, SOON);
+    assert_eq!(pods[0].node.as_deref(), Some("node-2"));
+    wait_until(SOON, "the server writes to the volume", || {
+        check(volume.folder.join("appendonlydir").exists(), || "nothing is there".to_owned())
+    });
+    let events = namespace.events("Pod", "keeper").unwrap();
+    assert!(events.iter().any(|(reason, _)| reason == "Scheduled"), "{events:?}");
+}
+
+#[test]
 fn a_privileged_pod_is_refused_at_the_restricted_level() {
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("harness-refused");
