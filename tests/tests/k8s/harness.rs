@@ -137,6 +137,26 @@ fn a_claim_keeps_its_data_on_its_node() {
 }
 
 #[test]
+fn our_programs_run_from_images_of_nothing_else() {
+    let Some(kube) = Kubernetes::shared() else { return };
+    let namespace = kube.namespace("harness-programs");
+    for (name, image) in [("agent", kube.agent_image()), ("coordinator", kube.coordinator_image())] {
+        kube.load(&image);
+        namespace.apply(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{restartPolicy: Never,
+                securityContext: {{runAsNonRoot: true, seccompProfile: {{type: RuntimeDefault}}}},
+                containers: [{{name: main, image: '{}', args: [--version], securityContext: {{
+                  allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}}}]}}}}",
+            image.name
+        ));
+        wait_until(SOON, &format!("the {name} says its version"), || {
+            let pod = namespace.pod(name)?;
+            check(pod.phase == "Succeeded", || format!("{pod:?}"))
+        });
+    }
+}
+
+#[test]
 fn a_privileged_pod_is_refused_at_the_restricted_level() {
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("harness-refused");
