@@ -199,6 +199,17 @@ fn a_frozen_pod_is_silent_and_a_cut_pod_does_not_reach_the_other() {
     assert!(ask().is_err(), "nobody answers");
     drop(frozen);
     wait_until(SOON, "it answers again", || ask().and_then(|answer| check(answer.trim() == "PONG", || answer)));
+    // It speaks TLS, so it answers a PING with an error: that is enough to know that it was reached.
+    let reaches_api = || {
+        let script = "timeout 2 redis-cli -h kubernetes.default -p 443 PING 2>&1; true";
+        namespace.exec(&one.name, "redis", &["sh", "-c", script]).unwrap().contains("Error")
+    };
+    assert!(reaches_api());
+    let cut = kube.cut_from_api(one.ip.unwrap());
+    assert!(!reaches_api());
+    assert_eq!(ask().unwrap().trim(), "PONG");
+    drop(cut);
+    assert!(reaches_api());
 }
 
 #[test]
@@ -229,6 +240,7 @@ fn a_control_plane_needs_no_nodes() {
     kube.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: here, namespace: default}, data: {a: b}}");
     let object = kube.api().get("/api/v1/namespaces/default/configmaps/here").unwrap();
     assert_eq!(object["data"]["a"], "b");
+    assert!(kube.helm(&["list", "--all-namespaces"]).contains("NAMESPACE"), "helm reaches it too");
     let folder = kube.folder().to_owned();
     drop(kube);
     assert_eq!(procs::under(&folder), Vec::new());
