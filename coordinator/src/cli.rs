@@ -19,6 +19,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the cluster of a YAML file on this machine and follow the file until Ctrl-C.
     Local(LocalArgs),
+    /// Look after the RedisClusters of a Kubernetes cluster.
+    Kubernetes(KubernetesArgs),
     /// Print the definition of the resource RedisCluster, as YAML for Kubernetes.
     Crd,
 }
@@ -45,6 +47,38 @@ pub struct LocalArgs {
     pub listen: SocketAddr,
 }
 
+/// Options of `kubernetes`. Each may also come from the environment, in capitals and with REDISNODE_ before it.
+#[derive(Debug, Args)]
+pub struct KubernetesArgs {
+    /// The one namespace to look after [default: all of them]
+    #[arg(long, env = "REDISNODE_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The image with the program redisnode, for the agents.
+    #[arg(long, env = "REDISNODE_AGENT_IMAGE")]
+    pub agent_image: String,
+    /// imagePullPolicy of that image [default: Kubernetes' own choice]
+    #[arg(long, env = "REDISNODE_AGENT_PULL_POLICY")]
+    pub agent_pull_policy: Option<String>,
+    /// The server's image, for clusters whose podTemplate names none.
+    #[arg(long, env = "REDISNODE_SERVER_IMAGE", default_value = "valkey/valkey:9.1")]
+    pub server_image: String,
+    /// The platform gives pods their user, as OpenShift does: set none.
+    #[arg(long, env = "REDISNODE_USERS_ARE_ASSIGNED")]
+    pub users_are_assigned: bool,
+    /// Namespace of the Lease by which one coordinator leads.
+    #[arg(long, env = "REDISNODE_LEASE_NAMESPACE", default_value = "default")]
+    pub lease_namespace: String,
+    /// Name of that Lease.
+    #[arg(long, env = "REDISNODE_LEASE_NAME", default_value = "redis-coordinator")]
+    pub lease_name: String,
+    /// The name of this process among its twins: its pod's name.
+    #[arg(long, env = "REDISNODE_IDENTITY")]
+    pub identity: String,
+    /// Where to serve probes, metrics and the list of clusters.
+    #[arg(long, env = "REDISNODE_LISTEN", default_value = "0.0.0.0:8086")]
+    pub listen: SocketAddr,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -58,8 +92,13 @@ mod tests {
 
     #[test]
     fn wrong_options_are_refused() {
-        for wrong in [&["local"][..], &["local", "a", "--port", "0"], &["local", "a", "--port", "70000"], &["cluster"]]
-        {
+        for wrong in [
+            &["local"][..],
+            &["local", "a", "--port", "0"],
+            &["local", "a", "--port", "70000"],
+            &["cluster"],
+            &["kubernetes"],
+        ] {
             let all = std::iter::once("redis-coordinator").chain(wrong.iter().copied());
             assert_eq!(Cli::try_parse_from(all).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

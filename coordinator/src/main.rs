@@ -4,15 +4,19 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use redis_coordinator::cli::{Cli, Command};
+use redis_coordinator::cli::{Cli, Command, KubernetesArgs};
 use redis_coordinator::failure::Failure;
-use redis_coordinator::kubernetes::crd;
+use redis_coordinator::kubernetes::lease::LeaseName;
+use redis_coordinator::kubernetes::objects::Images;
+use redis_coordinator::kubernetes::{self, crd};
 use redis_coordinator::local;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // On a terminal the console speaks; in a pod the log is all there is.
+    let default = if matches!(command, Command::Kubernetes(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Kubernetes(args) => runtime()?.block_on(kubernetes::run(options(args))),
         Command::Local(args) => runtime()?.block_on(local::run(args)),
         Command::Crd => print_crd(),
     }
@@ -41,4 +46,18 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))
+}
+
+fn options(args: KubernetesArgs) -> kubernetes::Options {
+    kubernetes::Options {
+        namespace: args.namespace,
+        lease: LeaseName { namespace: args.lease_namespace, name: args.lease_name, identity: args.identity },
+        images: Images {
+            agent: args.agent_image,
+            server: args.server_image,
+            agent_pull_policy: args.agent_pull_policy,
+        },
+        users_are_assigned: args.users_are_assigned,
+        listen: args.listen,
+    }
 }

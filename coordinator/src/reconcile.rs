@@ -157,10 +157,10 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
     }
 
     async fn carry_out(&mut self, plan: &Plan, members: &[MachineMember]) {
+        self.machine.ensure(plan.members_wanted).await;
         for name in &plan.remove {
             self.machine.remove(name).await;
         }
-        self.machine.ensure(plan.members_wanted).await;
         for member in members.iter().filter(|m| plan.restart.contains(&m.member.name)) {
             if member.outdated {
                 self.machine.renew(&member.member).await;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redisnode_http::{Client, Method, ReportQuery, StatusCode, TokenFile};
+use redisnode_http::{Client, Method, ReportQuery, StatusCode, Token};
 use redisnode_proto::layout::Settings;
 use redisnode_proto::message::LayoutAnswer;
 use redisnode_proto::{
@@ -79,7 +79,7 @@ impl Scene {
             agent: None,
             launcher: None,
         };
-        let client = Client::new(Some(TokenFile::new(&token_file)));
+        let client = Client::new(Some(Token::in_file(&token_file)));
         let mut scene = Self { pods: (0..2 * shards).map(pod).collect(), told, shards, client, folder };
         scene.start_all();
         scene.found().await;

@@ -24,7 +24,9 @@ pub(crate) fn surge(facts: &Facts, shards: &[Shard], wanted: &Wanted) -> Option<
 pub(crate) fn unborn(facts: &Facts, notes: &mut Notes) -> Vec<NodeName> {
     let unborn = facts.nodes.iter().filter(|node| node.is_outdated() && node.is_unborn() && !node.is_gone());
     let unborn: Vec<NodeName> = unborn.map(|node| node.name.clone()).collect();
-    unborn.iter().for_each(|name| say(name, "it never ran as it is", notes));
+    for name in &unborn {
+        say(name, "it never ran as it is", notes);
+    }
     unborn
 }
 

@@ -4,33 +4,18 @@ use redisnode_proto::status::{ClusterStatus, Condition, Truth};
 
 use crate::reconcile::Shown;
 
-/// All of it.
+/// Those of one cluster.
 pub(super) fn text(shown: &Shown) -> String {
-    let mut out = Gauges(String::new());
-    let Some(resource) = &shown.resource else { return out.0 };
-    let cluster = format!("cluster=\"{}\"", resource.metadata.name);
-    let status = resource.status.clone().unwrap_or_default();
-    out.head("redis_cluster_condition", "Whether a condition holds: 1 yes, 0 no; absent while unknown.");
-    for Condition { kind, status, .. } in &status.conditions {
-        let value = match status {
-            Truth::True => 1,
-            Truth::False => 0,
-            Truth::Unknown => continue,
-        };
-        out.line("redis_cluster_condition", &format!("{cluster},type=\"{kind:?}\""), value);
+    of_all([shown])
+}
+
+/// Those of several clusters: each name has its help once, and a line for each of them.
+pub(super) fn of_all<'a>(shown: impl IntoIterator<Item = &'a Shown>) -> String {
+    let mut gauges = Gauges::default();
+    for shown in shown {
+        gauges.take(shown);
     }
-    for (name, help, value) in values(&status) {
-        out.head(name, help);
-        out.line(name, &cluster, value);
-    }
-    if let Some(generation) = shown.published {
-        let (term, sequence) = ("redis_cluster_layout_term", "redis_cluster_layout_sequence");
-        out.head(term, "Term of the newest Layout that this coordinator published.");
-        out.line(term, &cluster, generation.term);
-        out.head(sequence, "Sequence of the newest Layout within its term.");
-        out.line(sequence, &cluster, generation.sequence);
-    }
-    out.0
+    gauges.text()
 }
 
 fn values(status: &ClusterStatus) -> Vec<(&'static str, &'static str, u64)> {
@@ -53,19 +38,55 @@ fn values(status: &ClusterStatus) -> Vec<(&'static str, &'static str, u64)> {
     values
 }
 
-struct Gauges(String);
+/// Gauges by name, in the order in which they came first.
+#[derive(Default)]
+struct Gauges(Vec<Gauge>);
+
+struct Gauge {
+    name: &'static str,
+    help: &'static str,
+    lines: String,
+}
 
 impl Gauges {
-    fn head(&mut self, name: &str, help: &str) {
-        self.write(format_args!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+    fn take(&mut self, shown: &Shown) {
+        let Some(resource) = &shown.resource else { return };
+        let metadata = &resource.metadata;
+        let cluster = match &metadata.namespace {
+            Some(namespace) => format!("namespace=\"{namespace}\",cluster=\"{}\"", metadata.name),
+            None => format!("cluster=\"{}\"", metadata.name),
+        };
+        let status = resource.status.clone().unwrap_or_default();
+        for Condition { kind, status, .. } in &status.conditions {
+            let value = match status {
+                Truth::True => 1,
+                Truth::False => 0,
+                Truth::Unknown => continue,
+            };
+            let help = "Whether a condition holds: 1 yes, 0 no; absent while unknown.";
+            self.add("redis_cluster_condition", help, &format!("{cluster},type=\"{kind:?}\""), value);
+        }
+        for (name, help, value) in values(&status) {
+            self.add(name, help, &cluster, value);
+        }
+        if let Some(generation) = shown.published {
+            let (term, sequence) = ("redis_cluster_layout_term", "redis_cluster_layout_sequence");
+            self.add(term, "Term of the newest Layout that this coordinator published.", &cluster, generation.term);
+            self.add(sequence, "Sequence of the newest Layout within its term.", &cluster, generation.sequence);
+        }
     }
 
-    fn line(&mut self, name: &str, labels: &str, value: u64) {
-        self.write(format_args!("{name}{{{labels}}} {value}\n"));
+    fn add(&mut self, name: &'static str, help: &'static str, labels: &str, value: u64) {
+        let line = format!("{name}{{{labels}}} {value}\n");
+        match self.0.iter_mut().find(|gauge| gauge.name == name) {
+            Some(gauge) => gauge.lines.push_str(&line),
+            None => self.0.push(Gauge { name, help, lines: line }),
+        }
     }
 
-    fn write(&mut self, what: std::fmt::Arguments<'_>) {
-        self.0.push_str(&what.to_string());
+    fn text(&self) -> String {
+        let one = |Gauge { name, help, lines }: &Gauge| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{lines}");
+        self.0.iter().map(one).collect()
     }
 }
 
@@ -90,9 +111,13 @@ mod tests {
             ],
             ..ClusterStatus::default()
         });
-        let text = text(&Shown { resource: Some(resource), ..Shown::default() });
+        let shown = Shown { resource: Some(resource), ..Shown::default() };
+        let text = text(&shown);
         assert!(text.contains("redis_cluster_condition{cluster=\"my\",type=\"Ready\"} 1\n"), "{text}");
         assert!(!text.contains("ClusterOK"), "{text}");
         assert!(text.contains("# TYPE redis_cluster_slots_covered gauge\n"), "{text}");
+        let two = of_all([&shown, &shown]);
+        assert_eq!(two.matches("# TYPE redis_cluster_condition").count(), 1);
+        assert_eq!(two.matches("redis_cluster_condition{").count(), 2);
     }
 }

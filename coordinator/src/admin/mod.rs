@@ -1,5 +1,6 @@
 //! The coordinator's HTTP: probes, metrics, a page for people, and the status as JSON. It only shows.
 
+pub mod fleet;
 mod metrics;
 mod page;
 

@@ -1,6 +1,7 @@
 //! What runs members: processes on this machine, or pods of Kubernetes.
 
 pub mod local;
+pub mod pods;
 
 use std::future::Future;
 
@@ -20,7 +21,8 @@ pub trait Machine: Send {
     /// next call.
     fn ensure(&mut self, wanted: u32) -> impl Future<Output = ()> + Send;
 
-    /// Begins to remove a member for good: its processes and its folder. Does nothing when it has begun already.
+    /// Begins to remove a member for good: its processes and its folder. Does nothing when it has begun already, or when
+    /// [`Self::ensure`] has begun it.
     fn remove(&mut self, name: &NodeName) -> impl Future<Output = ()> + Send;
 
     /// Runs a member that is [`MachineMember::outdated`] anew, as it is wanted now: it is stopped in order, and keeps its

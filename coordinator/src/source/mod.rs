@@ -2,12 +2,14 @@
 
 mod local_file;
 pub mod parse;
+mod resource;
 
 use std::future::Future;
 
 use redisnode_proto::spec::RedisCluster;
 
 pub use local_file::LocalFile;
+pub use resource::Resource;
 
 /// The newest valid resource, and what is wrong with an edit that came after it.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,10 +12,10 @@ pub const ROLE: &str = "redisnode.io/role";
 pub const SHARD: &str = "redisnode.io/shard";
 
 /// What never changes on a cluster's objects, and finds its pods.
-fn fixed(cluster: &Cluster) -> BTreeMap<String, String> {
+fn fixed(cluster: &str) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/name", "redisnode"),
-        ("app.kubernetes.io/instance", cluster.name),
+        ("app.kubernetes.io/instance", cluster),
         ("app.kubernetes.io/component", "node"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -24,7 +24,7 @@ fn fixed(cluster: &Cluster) -> BTreeMap<String, String> {
 
 /// Ours, without the user's.
 pub(super) fn own(cluster: &Cluster) -> BTreeMap<String, String> {
-    let mut labels = fixed(cluster);
+    let mut labels = fixed(cluster.name);
     labels.insert("app.kubernetes.io/managed-by".to_owned(), "redis-coordinator".to_owned());
     labels.insert("app.kubernetes.io/part-of".to_owned(), "redis-cluster".to_owned());
     labels
@@ -39,10 +39,10 @@ pub(super) fn all(cluster: &Cluster) -> BTreeMap<String, String> {
 
 /// Finds the cluster's pods.
 pub fn selector(cluster: &Cluster) -> LabelSelector {
-    LabelSelector { match_labels: Some(fixed(cluster)), ..LabelSelector::default() }
+    LabelSelector { match_labels: Some(fixed(cluster.name)), ..LabelSelector::default() }
 }
 
 /// The same as text, for the status.
-pub fn selector_text(cluster: &Cluster) -> String {
+pub fn selector_text(cluster: &str) -> String {
     fixed(cluster).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }

@@ -280,7 +280,7 @@ fn the_secret_has_the_token_and_for_a_while_a_leave_to_found() {
     assert_eq!(data(false)[TOKEN].0, b"abc");
     assert!(data(true).contains_key(MAY_FOUND) && !data(false).contains_key(MAY_FOUND));
     assert_eq!(
-        selector_text(&cluster),
+        selector_text(cluster.name),
         "app.kubernetes.io/component=node,app.kubernetes.io/instance=my,app.kubernetes.io/name=redisnode"
     );
 }

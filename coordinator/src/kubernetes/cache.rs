@@ -1,0 +1,217 @@
+//! What the API server says, kept up to date by watches: one for each kind of object, shared by all clusters.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::reflector::{self, Lookup, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use super::resource::api_resource;
+use crate::failure::whole;
+
+/// The label that all objects of a cluster have, with its name.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The label that says whose objects these are.
+const MANAGED: &str = "app.kubernetes.io/managed-by=redis-coordinator";
+
+/// Namespace and name of a cluster.
+pub type ClusterKey = (String, String);
+
+/// The objects. Clones are the same.
+#[derive(Clone)]
+pub struct Cache {
+    /// All RedisClusters, whatever is in them.
+    pub clusters: Store<DynamicObject>,
+    /// The pods of all clusters.
+    pub pods: Store<Pod>,
+    /// The StatefulSets of all clusters.
+    pub sets: Store<StatefulSet>,
+    /// The Services of all clusters.
+    pub services: Store<Service>,
+    /// The PodDisruptionBudgets of all clusters.
+    pub budgets: Store<PodDisruptionBudget>,
+    /// The machines.
+    pub nodes: Store<Node>,
+    changes: Arc<Changes>,
+}
+
+impl Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}
+
+/// Whom a change concerns.
+#[derive(Default)]
+struct Changes {
+    clusters: Mutex<BTreeMap<ClusterKey, watch::Sender<()>>>,
+    resources: watch::Sender<()>,
+}
+
+impl Cache {
+    /// Watches in one namespace, or in all of them. The watches end with `tasks`.
+    pub fn start(client: &Client, namespace: Option<&str>, tasks: &mut JoinSet<String>) -> Self {
+        let changes = Arc::new(Changes::default());
+        let all = watcher::Config::default();
+        let ours = all.clone().labels(MANAGED);
+        let resource = api_resource();
+        let clusters = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let writer = reflector::store::Writer::new(resource);
+        let cache = Self {
+            clusters: writer.as_reader(),
+            pods: follow(client, namespace, &ours, &changes, tasks),
+            sets: follow(client, namespace, &ours, &changes, tasks),
+            services: follow(client, namespace, &ours, &changes, tasks),
+            budgets: follow(client, namespace, &ours, &changes, tasks),
+            nodes: follow_nodes(client, &changes, tasks),
+            changes: Arc::clone(&changes),
+        };
+        let stream = watcher(clusters, all).default_backoff().reflect(writer);
+        tasks.spawn(watching("RedisClusters".to_owned(), stream, move |_| {
+            let changes = Arc::clone(&changes);
+            async move {
+                changes.resources.send_replace(());
+                changes.tell_all().await;
+            }
+        }));
+        cache
+    }
+
+    /// Waits until everything was listed once.
+    pub async fn ready(&self) {
+        // The stores outlive their writers only at the end of the process.
+        drop(self.clusters.wait_until_ready().await);
+        drop(self.pods.wait_until_ready().await);
+        drop(self.sets.wait_until_ready().await);
+        drop(self.services.wait_until_ready().await);
+        drop(self.budgets.wait_until_ready().await);
+        drop(self.nodes.wait_until_ready().await);
+    }
+
+    /// Tells whenever a RedisCluster has changed.
+    pub fn resources_changed(&self) -> watch::Receiver<()> {
+        self.changes.resources.subscribe()
+    }
+
+    /// Tells whenever an object of one cluster has changed.
+    pub async fn subscribe(&self, key: &ClusterKey) -> watch::Receiver<()> {
+        let mut clusters = self.changes.clusters.lock().await;
+        clusters.entry(key.clone()).or_default().subscribe()
+    }
+
+    /// Nobody listens for this cluster any more.
+    pub async fn forget(&self, key: &ClusterKey) {
+        self.changes.clusters.lock().await.remove(key);
+    }
+}
+
+impl Changes {
+    async fn tell(&self, key: &ClusterKey) {
+        if let Some(sender) = self.clusters.lock().await.get(key) {
+            sender.send_replace(());
+        }
+    }
+
+    async fn tell_all(&self) {
+        self.clusters.lock().await.values().for_each(|sender| {
+            sender.send_replace(());
+        });
+    }
+}
+
+fn follow<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    config: &watcher::Config,
+    changes: &Arc<Changes>,
+    tasks: &mut JoinSet<String>,
+) -> Store<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Lookup<DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let api: Api<K> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let (store, writer) = reflector::store();
+    // What nobody here reads would be most of the memory.
+    let slim = |object: &mut K| object.managed_fields_mut().clear();
+    let stream = watcher(api, config.clone()).default_backoff().modify(slim).reflect(writer);
+    let changes = Arc::clone(changes);
+    let told = move |keys: Vec<ClusterKey>| {
+        let changes = Arc::clone(&changes);
+        async move {
+            for key in &keys {
+                changes.tell(key).await;
+            }
+        }
+    };
+    tasks.spawn(watching(<K as Resource>::plural(&()).into_owned(), stream, move |event| told(concerned(event))));
+    store
+}
+
+fn follow_nodes(client: &Client, changes: &Arc<Changes>, tasks: &mut JoinSet<String>) -> Store<Node> {
+    let (store, writer) = reflector::store();
+    let slim = |node: &mut Node| {
+        node.managed_fields_mut().clear();
+        if let Some(status) = &mut node.status {
+            *status = k8s_openapi::api::core::v1::NodeStatus {
+                conditions: status.conditions.take(),
+                ..k8s_openapi::api::core::v1::NodeStatus::default()
+            };
+        }
+    };
+    let api: Api<Node> = Api::all(client.clone());
+    let stream = watcher(api, watcher::Config::default()).default_backoff().modify(slim).reflect(writer);
+    let changes = Arc::clone(changes);
+    tasks.spawn(watching("nodes".to_owned(), stream, move |_| {
+        let changes = Arc::clone(&changes);
+        async move { changes.tell_all().await }
+    }));
+    store
+}
+
+/// The clusters whose objects an event is about.
+fn concerned<K: Resource>(event: &watcher::Event<K>) -> Vec<ClusterKey> {
+    let key = |object: &K| Some((ResourceExt::namespace(object)?, object.labels().get(INSTANCE)?.clone()));
+    match event {
+        watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object) => {
+            key(object).into_iter().collect()
+        }
+        watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
+    }
+}
+
+/// Follows a watch for ever. Errors are said, and the watch begins anew by itself: what was known stays.
+async fn watching<K, S, F, T>(what: String, stream: S, mut tell: F) -> String
+where
+    K: Lookup + Clone + 'static,
+    K::DynamicType: Hash + Eq + Clone,
+    S: Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send,
+    F: FnMut(&watcher::Event<K>) -> T + Send,
+    T: Future<Output = ()> + Send,
+{
+    let mut stream = std::pin::pin!(stream);
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(event) => tell(&event).await,
+            Err(error) => tracing::warn!(what, error = whole(&error), "a watch broke off; begins anew"),
+        }
+    }
+    format!("the watch of {what} ended")
+}

@@ -1,0 +1,201 @@
+//! One RedisCluster: its source, its pods, its coordinator, and what is shown of it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::api::{Api, DynamicObject};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt};
+use redisnode_http::Token;
+use redisnode_proto::spec::{API_VERSION, KIND};
+use redisnode_proto::status::{ClusterStatus, NodeStatus};
+use redisnode_proto::topology::Role;
+use tokio::sync::watch;
+
+use super::cache::{Cache, ClusterKey};
+use super::events::Teller;
+use super::lease::Leadership;
+use super::objects::{Images, ROLE, SHARD, selector_text};
+use super::resource::{api_resource, cluster_id};
+use super::status::{self, AT_MOST_EVERY, Written};
+use super::token::TokenSecret;
+use crate::amend::amend;
+use crate::clock::Clock;
+use crate::machine::pods::{Objects, PodMachine, Writer};
+use crate::reconcile::{Coordinator, Shown};
+use crate::source::{Resource, Source};
+use crate::term::Term;
+
+/// After a failure to begin, the next try comes when something has changed, or after this.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What all clusters share.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) client: Client,
+    pub(super) cache: Cache,
+    pub(super) leadership: Leadership,
+    pub(super) images: Images,
+    pub(super) identity: String,
+    pub(super) users_are_assigned: bool,
+    pub(super) clock: Clock,
+}
+
+/// Looks after one cluster until its resource is gone.
+pub(super) async fn run(common: Common, key: ClusterKey, shown: watch::Sender<Shown>) {
+    let mut changes = common.cache.subscribe(&key).await;
+    while let Some(object) = common.cache.clusters.get(&reference(&key)) {
+        if object.metadata.deletion_timestamp.is_some() {
+            break;
+        }
+        let Err(why) = Box::pin(begin(&common, &key, &object, &shown)).await;
+        tracing::warn!(cluster = %Shower::name(&key), why, "cannot look after the cluster; tries again");
+        Shower::new(&common, &key, &object).tell_trouble(&why).await;
+        drop(tokio::time::timeout(AGAIN_AFTER, changes.changed()).await);
+    }
+    common.cache.forget(&key).await;
+    tracing::info!(cluster = %Shower::name(&key), "the resource is gone");
+}
+
+async fn begin(
+    common: &Common,
+    key: &ClusterKey,
+    object: &DynamicObject,
+    shown: &watch::Sender<Shown>,
+) -> Result<Infallible, String> {
+    let source = Resource::open(common.cache.clone(), key.clone()).await?;
+    let cluster = cluster_id(&key.0, &key.1)?;
+    let writer = Writer::new(common.client.clone(), key.0.clone(), common.leadership.clone());
+    let uid = object.uid().ok_or("it has no uid")?;
+    let objects = Objects::new(source.obeyed(), uid.clone(), common.images.clone(), common.users_are_assigned);
+    let token = Token::to_be_given();
+    let secret = TokenSecret::new(writer.clone(), token.clone(), &objects);
+    secret.look(was_founded(common, key, object)).await?;
+    let machine = PodMachine::open(common.cache.clone(), key.clone(), writer.clone(), objects).await;
+    let term = Term::new(common.leadership.terms().await?);
+    let client = redisnode_http::Client::new(Some(token.clone()));
+    tracing::info!(cluster = %Shower::name(key), spec = source.wanted().generation, "looks after the cluster");
+    let mut coordinator = Coordinator::new(source, machine, cluster, &client, common.clock, term);
+    let own = coordinator.shown();
+    let mut shower = Shower::new(common, key, object);
+    tokio::select! {
+        end = coordinator.run() => end.map_err(|failure| failure.to_string()),
+        () = secret.keep(own.clone()) => Err("the keeper of the token ended".to_owned()),
+        () = shower.follow(own, shown, &writer) => Err("the showing of the status ended".to_owned()),
+        () = gone(common, key, &uid) => Err("the resource was deleted".to_owned()),
+    }
+}
+
+/// Whether the cluster was ever founded, as far as the API server knows.
+fn was_founded(common: &Common, key: &ClusterKey, object: &DynamicObject) -> bool {
+    let has_set = common.cache.sets.get(&ObjectRef::new(&key.1).within(&key.0)).is_some();
+    has_set && object.data.pointer("/status/layoutGeneration").is_some_and(|layout| !layout.is_null())
+}
+
+/// Comes back when the resource is deleted or another one of the same name.
+async fn gone(common: &Common, key: &ClusterKey, uid: &str) {
+    let mut changes = common.cache.subscribe(key).await;
+    loop {
+        let object = common.cache.clusters.get(&reference(key));
+        let here = object.is_some_and(|object| {
+            object.metadata.uid.as_deref() == Some(uid) && object.metadata.deletion_timestamp.is_none()
+        });
+        if !here || changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn reference(key: &ClusterKey) -> ObjectRef<DynamicObject> {
+    ObjectRef::new_with(&key.1, api_resource()).within(&key.0)
+}
+
+/// Shows a cluster: status, events, labels of pods.
+struct Shower {
+    api: Api<DynamicObject>,
+    cache: Cache,
+    key: ClusterKey,
+    uid: String,
+    selector: String,
+    written: Written,
+    teller: Teller,
+}
+
+impl Shower {
+    fn new(common: &Common, key: &ClusterKey, object: &DynamicObject) -> Self {
+        let regarding = ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(KIND.to_owned()),
+            name: Some(key.1.clone()),
+            namespace: Some(key.0.clone()),
+            uid: object.uid(),
+            ..ObjectReference::default()
+        };
+        Self {
+            api: Api::namespaced_with(common.client.clone(), &key.0, &api_resource()),
+            cache: common.cache.clone(),
+            key: key.clone(),
+            uid: object.uid().unwrap_or_default(),
+            selector: selector_text(&key.1),
+            written: Written::found(object.data.get("status")),
+            teller: Teller::new(common.client.clone(), regarding, &common.identity),
+        }
+    }
+
+    fn name((namespace, name): &ClusterKey) -> String {
+        format!("{namespace}/{name}")
+    }
+
+    async fn follow(&mut self, mut own: watch::Receiver<Shown>, shown: &watch::Sender<Shown>, writer: &Writer) {
+        loop {
+            if tokio::time::timeout(AT_MOST_EVERY, own.changed()).await.is_ok_and(|changed| changed.is_err()) {
+                return;
+            }
+            let now = own.borrow_and_update().clone();
+            if let Some(status) = now.resource.as_ref().and_then(|resource| resource.status.as_ref()) {
+                self.show(status).await;
+                self.teller.tell(&status.events).await;
+                self.label(&status.nodes, writer).await;
+            }
+            shown.send_replace(now);
+        }
+    }
+
+    async fn show(&mut self, status: &ClusterStatus) {
+        let now = std::time::Instant::now();
+        let Some(due) = self.written.due(status, &self.selector, now) else { return };
+        match status::write(&self.api, &self.key.1, &self.uid, &due).await {
+            Ok(()) => self.written.wrote(due, now),
+            Err(why) => tracing::warn!(why, "the status cannot be written; tries again"),
+        }
+    }
+
+    /// The resource cannot be obeyed at all.
+    async fn tell_trouble(&mut self, why: &str) {
+        let mut status = ClusterStatus { summary: "KO".to_owned(), ..ClusterStatus::default() };
+        amend(&mut status, Some(why), &[]);
+        self.show(&status).await;
+    }
+
+    async fn label(&self, nodes: &[NodeStatus], writer: &Writer) {
+        for node in nodes {
+            let found = self.cache.pods.get(&ObjectRef::<Pod>::new(node.name.as_str()).within(&self.key.0));
+            let Some(pod) = found else { continue };
+            let role = node.role.map(|role| match role {
+                Role::Primary => "primary",
+                Role::Replica => "replica",
+            });
+            let shard = node.shard.as_ref().map(redisnode_proto::ShardName::as_str);
+            let wanted = [(ROLE, role), (SHARD, shard)];
+            let is = |(key, value): &(&str, Option<&str>)| pod.labels().get(*key).map(String::as_str) == *value;
+            // What is not known does not overwrite what was.
+            let missing: Vec<_> = wanted.into_iter().filter(|label| label.1.is_some() && !is(label)).collect();
+            if !missing.is_empty()
+                && let Err(why) = writer.label_pod(&pod, &missing).await
+            {
+                tracing::debug!(why, "a pod cannot be labelled; tries again");
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The cluster's token, kept in a Secret that the pods mount. Made once; a Secret that somebody deletes is made again with
+//! the same token, so that no agent notices.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use redisnode_http::Token;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::objects::{MAY_FOUND, TOKEN, token_secret};
+use crate::failure::whole;
+use crate::machine::pods::{Objects, Writer};
+use crate::reconcile::Shown;
+
+/// How often the Secret is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+
+/// Looks after the Secret of one cluster.
+pub(super) struct TokenSecret {
+    writer: Writer,
+    token: Token,
+    objects: Objects,
+    name: String,
+}
+
+impl TokenSecret {
+    /// The Secret of the cluster that `objects` are of; `token` is told what is in it.
+    pub(super) fn new(writer: Writer, token: Token, objects: &Objects) -> Self {
+        let name = objects.token_secret();
+        Self { writer, token, objects: objects.clone(), name }
+    }
+
+    /// Reads the token, and makes the Secret if there is none. With `founded`, nodes that start from now on are no
+    /// founders.
+    pub(super) async fn look(&self, founded: bool) -> Result<(), String> {
+        let api = self.writer.api::<Secret>();
+        let name = &self.name;
+        let found = api.get_opt(name).await.map_err(|error| format!("Secret {name}: {}", whole(&error)))?;
+        let Some(secret) = found else {
+            let text = match self.token.current() {
+                Ok(known) => known,
+                Err(_) => random()?,
+            };
+            let secret = self.objects.with(|cluster| token_secret(cluster, &text, !founded));
+            // If another one was faster, the next look finds its token.
+            let made = api.create(&PostParams::default(), &secret).await;
+            let made = made.map_err(|error| format!("Secret {name} cannot be made: {}", whole(&error)))?;
+            tracing::info!(name, "the Secret of the token was made");
+            return self.take(&made);
+        };
+        if founded && secret.data.as_ref().is_some_and(|data| data.contains_key(MAY_FOUND)) {
+            let patch = json!({"metadata": {"uid": secret.uid()}, "data": {MAY_FOUND: null}});
+            let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+            patched.map_err(|error| format!("Secret {name}: {}", whole(&error)))?;
+        }
+        self.take(&secret)
+    }
+
+    /// Looks again and again, and at once when the cluster has been founded.
+    pub(super) async fn keep(&self, mut shown: watch::Receiver<Shown>) {
+        let mut noted = false;
+        loop {
+            let founded = shown.borrow_and_update().published.is_some();
+            match self.look(founded).await {
+                Ok(()) => noted = founded,
+                Err(why) => tracing::warn!(why, "the token cannot be looked after; tries again"),
+            }
+            let founding = async {
+                // Without a coordinator nothing is founded any more.
+                if noted || shown.wait_for(|shown| shown.published.is_some()).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            drop(tokio::time::timeout(LOOK_EVERY, founding).await);
+        }
+    }
+
+    fn take(&self, secret: &Secret) -> Result<(), String> {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(TOKEN)).map(|bytes| bytes.0.as_slice());
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        if self.token.give(text.trim()) {
+            return Ok(());
+        }
+        Err(format!("Secret {} holds no token under the key {TOKEN}: delete it, and it is made anew", self.name))
+    }
+}
+
+fn random() -> Result<String, String> {
+    let mut text = String::new();
+    for _ in 0..4 {
+        let word = SysRng.try_next_u64().map_err(|error| format!("the system gives no random numbers: {error}"))?;
+        text.push_str(&format!("{word:016x}"));
+    }
+    Ok(text)
+}
