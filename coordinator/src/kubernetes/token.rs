@@ -91,10 +91,6 @@ impl TokenSecret {
 }
 
 fn random() -> Result<String, String> {
-    let mut text = String::new();
-    for _ in 0..4 {
-        let word = SysRng.try_next_u64().map_err(|error| format!("the system gives no random numbers: {error}"))?;
-        text.push_str(&format!("{word:016x}"));
-    }
-    Ok(text)
+    let words = (0..4).map(|_| SysRng.try_next_u64().map(|word| format!("{word:016x}")));
+    words.collect::<Result<String, _>>().map_err(|error| format!("the system gives no random numbers: {error}"))
 }

@@ -178,6 +178,7 @@ mod tests {
         server(&json!({"running": {}}), 0)
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as the caller needs it")]
     fn here(_: &str) -> Option<NodeState> {
         Some(NodeState { zone: Some("a".to_owned()), out_of_service: false })
     }
