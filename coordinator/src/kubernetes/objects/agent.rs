@@ -11,7 +11,7 @@ use super::pod::{BIN, TOKEN};
 use super::{BUS_PORT, Cluster, DATA, HTTP_PORT, PORT, security, server, token};
 
 /// Where the program is.
-pub(super) const BIN_DIR: &str = "/redisnode/bin";
+pub(super) const BIN_DIR: &str = "/opt/redisnode";
 /// The member's folder.
 pub(super) const DATA_DIR: &str = "/data";
 /// Where the token is.

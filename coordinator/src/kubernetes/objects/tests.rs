@@ -48,7 +48,7 @@ fn a_pod_is_an_installer_an_agent_and_a_stock_server_under_the_launcher() {
     assert_eq!(container(&pod, INSTALL).restart_policy, None);
     let server = container(&pod, SERVER);
     assert_eq!(server.image.as_deref(), Some("valkey/valkey:9.1"));
-    assert_eq!(server.command.as_deref().unwrap(), ["/redisnode/bin/redisnode", "launch", "--dir", "/data"]);
+    assert_eq!(server.command.as_deref().unwrap(), ["/opt/redisnode/redisnode", "launch", "--dir", "/data"]);
     for (probe, path) in [(&server.liveness_probe, "/livez"), (&server.readiness_probe, "/readyz")] {
         let http = probe.as_ref().unwrap().http_get.as_ref().unwrap();
         assert_eq!((http.path.as_deref(), &http.port), (Some(path), &IntOrString::Int(8080)));
@@ -74,9 +74,9 @@ fn the_agent_learns_everything_from_its_environment_and_shares_the_folder_alone(
         let mounts = container(&pod, name).volume_mounts.iter().flatten();
         mounts.map(|mount| format!("{} {}", mount.mount_path, mount.read_only.unwrap_or(false))).collect()
     };
-    assert_eq!(mounts(INSTALL), ["/redisnode/bin false"]);
+    assert_eq!(mounts(INSTALL), ["/opt/redisnode false"]);
     assert_eq!(mounts(AGENT), ["/data false", "/etc/redisnode/token true"]);
-    assert_eq!(mounts(SERVER), ["/redisnode/bin true", "/data false"], "the server has no token");
+    assert_eq!(mounts(SERVER), ["/opt/redisnode true", "/data false"], "the server has no token");
 }
 
 /// What Kubernetes' restricted pod-security level asks of a pod.

@@ -1,0 +1,117 @@
+//! The coordinator in a test's namespace, and clusters that it runs there.
+
+use std::time::Duration;
+
+use redisnode_tests::kube::{Namespace, Pod};
+use redisnode_tests::servers::Server;
+use redisnode_tests::view::{self, View};
+use redisnode_tests::wait::{check, wait_until};
+use serde_json::Value;
+
+/// The resource in the API's paths.
+const GROUP: &str = "apis/redisnode.io/v1alpha1";
+/// How long a deployment of images that are there may take.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Installs the definition of the resource and a coordinator for this namespace alone.
+pub(crate) fn install(namespace: &Namespace<'_>, server: &Server) {
+    let kube = namespace.kube;
+    let (agent, coordinator, image) = (kube.agent_image(), kube.coordinator_image(), kube.server_image(server));
+    for image in [&agent, &coordinator, &image] {
+        kube.load(image);
+    }
+    kube.apply(include_str!("../../../charts/redis-coordinator/files/crd.yaml"));
+    let (name, coordinator) = (&namespace.name, coordinator.name);
+    namespace.apply(&format!(
+        r"
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: coordinator}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: coordinator-{name}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
+subjects: [{{kind: ServiceAccount, name: coordinator, namespace: {name}}}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: coordinator}}
+spec:
+  replicas: 1
+  selector: {{matchLabels: {{app: coordinator}}}}
+  template:
+    metadata: {{labels: {{app: coordinator}}}}
+    spec:
+      serviceAccountName: coordinator
+      securityContext: {{runAsNonRoot: true, runAsUser: 65532, seccompProfile: {{type: RuntimeDefault}}}}
+      containers:
+      - name: coordinator
+        image: {coordinator}
+        imagePullPolicy: Never
+        args: [kubernetes, --namespace, {name}, --lease-namespace, {name}, --agent-image, {agent},
+          --agent-pull-policy, Never, --server-image, {server}]
+        env:
+        - name: REDISNODE_IDENTITY
+          valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}
+        readinessProbe: {{httpGet: {{path: /readyz, port: 8086}}, periodSeconds: 1}}
+        securityContext:
+          {{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}
+",
+        agent = agent.name,
+        server = image.name,
+    ));
+    namespace.wait_ready("app=coordinator", 1, SOON);
+}
+
+/// A cluster of the product.
+pub(crate) struct Cluster<'n, 'k> {
+    pub(crate) namespace: &'n Namespace<'k>,
+    pub(crate) name: &'static str,
+}
+
+impl<'n, 'k> Cluster<'n, 'k> {
+    /// Applies a RedisCluster with this spec (YAML lines).
+    pub(crate) fn apply(namespace: &'n Namespace<'k>, name: &'static str, spec: &str) -> Self {
+        let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+        namespace.apply(&format!(
+            "apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nmetadata: {{name: {name}}}\nspec:\n{spec}"
+        ));
+        Self { namespace, name }
+    }
+
+    /// The resource as the API server has it.
+    pub(crate) fn resource(&self) -> Result<Value, String> {
+        self.namespace.kube.api().get(&self.namespace.path(GROUP, &format!("redisclusters/{}", self.name)))
+    }
+
+    /// Changes the spec.
+    #[track_caller]
+    pub(crate) fn patch(&self, spec: &Value) {
+        let path = self.namespace.path(GROUP, &format!("redisclusters/{}", self.name));
+        let patched = self.namespace.kube.api().patch(&path, &serde_json::json!({ "spec": spec }));
+        patched.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Its pods.
+    pub(crate) fn pods(&self) -> Result<Vec<Pod>, String> {
+        self.namespace.pods(&format!("app.kubernetes.io/instance={},app.kubernetes.io/component=node", self.name))
+    }
+
+    /// Waits until it is Ready in the newest edit of its spec, with so many pods, and until the servers agree.
+    #[track_caller]
+    pub(crate) fn wait_ready(&self, members: usize, within: Duration) -> View {
+        wait_until(within, "the cluster is Ready, and its servers agree", || {
+            let resource = self.resource()?;
+            let (wanted, seen) = (&resource["metadata"]["generation"], &resource["status"]["observedGeneration"]);
+            check(wanted == seen, || format!("generation {wanted}, seen {seen}: {}", resource["status"]))?;
+            let conditions = resource["status"]["conditions"].as_array().ok_or("no conditions")?;
+            let ready = conditions.iter().find(|condition| condition["type"] == "Ready").ok_or("no Ready")?;
+            check(ready["status"] == "True", || resource["status"].to_string())?;
+            let pods = self.pods()?;
+            check(pods.len() == members, || format!("{} pods", pods.len()))?;
+            let addresses: Vec<_> = pods.iter().filter(|pod| pod.ip.is_some()).map(|pod| pod.at(6379)).collect();
+            self.namespace.kube.inside(|| view::agreed(&addresses))
+        })
+    }
+}
