@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::product::{Cluster, install};
 
 /// How long a creation may take: pods, servers, founding.
-const CREATED: Duration = Duration::from_secs(60);
+const CREATED: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_cluster_forms_at_the_restricted_level_spread_over_zones() {

@@ -7,3 +7,4 @@
 mod cluster;
 mod harness;
 mod product;
+mod under_load;

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The resource in the API's paths.
 const GROUP: &str = "apis/redisnode.io/v1alpha1";
 /// How long a deployment of images that are there may take.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Installs the definition of the resource and a coordinator for this namespace alone.
 pub(crate) fn install(namespace: &Namespace<'_>, server: &Server) {
@@ -73,7 +73,7 @@ pub(crate) struct Cluster<'n, 'k> {
 impl<'n, 'k> Cluster<'n, 'k> {
     /// Applies a RedisCluster with this spec (YAML lines).
     pub(crate) fn apply(namespace: &'n Namespace<'k>, name: &'static str, spec: &str) -> Self {
-        let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+        let spec = spec.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
         namespace.apply(&format!(
             "apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nmetadata: {{name: {name}}}\nspec:\n{spec}"
         ));
