@@ -6,5 +6,7 @@
 
 mod cluster;
 mod harness;
+mod healing;
 mod product;
+mod resource;
 mod under_load;
