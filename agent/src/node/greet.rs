@@ -1,8 +1,9 @@
 //! Looks for members that are not where they were: addresses of pods are dealt anew at each restart.
 //!
-//! Every address at which a missing member may be is called; who answers there says itself who it is, with the cluster's
-//! token, and learns this node's own address. So one direction is enough: a member whose names are old is called by one
-//! whose names are fresh. Runs beside the loop, and only where members are to be looked for (`--peers`).
+//! Every address at which a missing member may be is called, with the cluster's token; who answers there says itself who
+//! it is, and learns this node's own address. So one direction is enough: a member whose names are old is called by one
+//! whose names are fresh. That an address may be a stranger's by now is not refused here: it is a limit
+//! (`docs/architecture.md`). Runs beside the loop, and only where members are to be looked for (`--peers`).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
