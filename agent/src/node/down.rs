@@ -10,8 +10,8 @@ use redisnode_proto::message::{DeathNotice, Outcome};
 use redisnode_proto::report::ServerState;
 use redisnode_proto::{Millis, NodeName};
 
+use super::ending::{Life, account};
 use super::folder;
-use super::liveness::describe;
 use super::reconcile::Reconciler;
 use super::shared::whole;
 use super::starting::Birth;
@@ -33,12 +33,7 @@ pub(super) struct Down {
     refused_at: Option<Millis>,
     pub(super) start_after: Option<Millis>,
     told_end: bool,
-    /// It answered when it was last looked at.
-    was_running: bool,
 }
-
-/// What is said where nobody has seen the end.
-const UNSEEN: &str = "the server ended together with its launcher: their container was killed, perhaps because it reached its memory limit";
 
 impl Reconciler {
     /// Called on each round in which the server is down; sets the stage on the first.
@@ -52,20 +47,19 @@ impl Reconciler {
         self.reopening = None;
         self.shared.jobs.source_is_down();
         let mut state = self.shared.state();
-        let was_running = state.server.running().is_some();
-        self.down = Some(Down {
-            since: now,
-            check_since: now,
-            refused_at: None,
-            start_after: None,
-            told_end: false,
-            was_running,
-        });
+        self.down = Some(Down { since: now, check_since: now, refused_at: None, start_after: None, told_end: false });
         state.refused.clear();
         state.inbox.death = None;
         state.inbox.forced_at = None;
         state.silent_since = None;
-        match folder::look(&self.shared.args.dir) {
+        drop(state);
+        self.look_at_folder();
+    }
+
+    fn look_at_folder(&self) {
+        let seen = folder::look(&self.shared.args.dir);
+        let mut state = self.shared.state();
+        match seen {
             Ok(disk) => {
                 state.disk = disk;
                 state.settle("FolderUnreadable");
@@ -79,11 +73,9 @@ impl Reconciler {
         if launcher {
             self.look_for_program().await;
         }
-        let unreadable = self.shared.state().problems.get("FolderUnreadable").map(|problem| problem.message.clone());
-        if let Some(reason) = unreadable {
+        if let Some(reason) = self.folder_unreadable() {
             self.waits(reason);
-            self.down = None;
-            return;
+            return self.look_again();
         }
         let verdict = self.check();
         self.decided(format!("{verdict:?}"));
@@ -112,6 +104,19 @@ impl Reconciler {
                 }
             }
             StartAct::Start { .. } => self.waits("the server may start, but no launcher runs".into()),
+        }
+    }
+
+    fn folder_unreadable(&self) -> Option<String> {
+        self.shared.state().problems.get("FolderUnreadable").map(|problem| problem.message.clone())
+    }
+
+    /// The check begins when the folder can be read: nobody was asked before.
+    fn look_again(&mut self) {
+        self.look_at_folder();
+        let now = self.shared.now();
+        if let Some(down) = &mut self.down {
+            down.check_since = now;
         }
     }
 
@@ -166,17 +171,17 @@ impl Reconciler {
     fn tell_end(&mut self, ended: Option<&Ended>, start_failed: Option<&str>) {
         let Some(down) = self.down.as_mut().filter(|down| !down.told_end) else { return };
         down.told_end = true;
-        let was_running = down.was_running;
         let now = self.shared.now();
-        let text = match (start_failed, ended) {
-            (Some(reason), _) => reason.to_owned(),
-            (None, Some(ended)) => describe(ended),
-            (None, None) if was_running => UNSEEN.to_owned(),
-            (None, None) => return,
+        let life = std::mem::take(&mut self.life);
+        let Some(text) = account(life, ended, start_failed) else {
+            if life == Life::Stopped {
+                self.started_at = None;
+            }
+            return;
         };
-        let started = self.started_at.take();
-        let early =
-            start_failed.is_some() || (started.is_some_and(|at| now.since(at) < Millis(5000)) && self.never_answered());
+        // A server that has just started and never answered ends by its own fault.
+        let young = self.started_at.take().is_some_and(|at| now.since(at) < Millis(5000));
+        let early = start_failed.is_some() || (young && life != Life::Answered);
         let mut state = self.shared.state();
         if early {
             let pause = Millis(100u64.saturating_mul(1 << self.early_exits.min(6)).min(5000));
@@ -193,11 +198,6 @@ impl Reconciler {
         } else if !state.stopping {
             state.event(Severity::Warning, "ServerDied", text);
         }
-    }
-
-    /// Whether the end of a server that has just started is its own fault: it never answered a look.
-    fn never_answered(&self) -> bool {
-        !matches!(self.shared.state().server, ServerState::Running(_))
     }
 
     /// The promise first, on disk; then the notice. The same mate is asked again until it says how it ended.

@@ -11,6 +11,7 @@ mod asks;
 mod configure;
 mod doubles;
 mod down;
+mod ending;
 mod folder;
 mod greet;
 mod handoff;

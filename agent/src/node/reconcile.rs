@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::asks::Asks;
 use super::down::Down;
+use super::ending::Life;
 use super::liveness::{Process, process, stop_requested};
 use super::look::{Eye, LookError};
 use super::reporting;
@@ -36,6 +37,7 @@ pub(super) struct Reconciler {
     pub(super) down: Option<Down>,
     pub(super) gate: Option<super::starting::OpenGate>,
     pub(super) started_at: Option<Millis>,
+    pub(super) life: Life,
     pub(super) handing_off: bool,
     pub(super) noticing: bool,
     pub(super) primary_failed_since: Option<Millis>,
@@ -65,6 +67,7 @@ impl Reconciler {
             down: None,
             gate: None,
             started_at: None,
+            life: Life::default(),
             handing_off: false,
             noticing: false,
             primary_failed_since: None,
@@ -175,6 +178,7 @@ impl Reconciler {
         match process(&self.shared) {
             Process::Alive => {
                 self.down = None;
+                self.life.seen_alive();
                 self.alive().await
             }
             Process::Down { ended, start_failed, launcher } => {
@@ -245,6 +249,7 @@ impl Reconciler {
             return true;
         }
         self.adopt();
+        self.life = Life::Answered;
         self.early_exits = 0;
         self.shared.state().settle("ServerExits");
         self.watch_primary();

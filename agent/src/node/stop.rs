@@ -10,6 +10,7 @@ use redisnode_proto::topology::Info;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::ending::Life;
 use super::liveness::{Process, process, stop_requested};
 use super::reconcile::Reconciler;
 use super::shared::whole;
@@ -95,6 +96,9 @@ impl Reconciler {
             drop(timeout(ROUND, launcher.changed()).await);
         }
         self.eye.close();
+        if process(&self.shared) != Process::Alive {
+            self.life = Life::Stopped;
+        }
         if let Some(stop) = stop.filter(|_| process(&self.shared) != Process::Alive) {
             self.write_down(|ledger| ledger.clean_stop = Some(stop));
         }

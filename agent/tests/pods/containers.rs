@@ -1,7 +1,6 @@
 //! The containers of one pod: they start in any order, one ends without the other, and they stop in theirs.
 
-use std::time::Duration;
-
+use redisnode_proto::Millis;
 use redisnode_proto::topology::Role;
 use tokio::time::timeout;
 
@@ -12,7 +11,9 @@ use crate::scene::{PATIENT, Scene, servers};
 #[tokio::test]
 async fn a_servers_container_that_is_killed_comes_back_beside_the_same_agent() {
     let Some(path) = servers("system") else { return };
-    let mut scene = Scene::start("container-killed", 11, 3, path, 6).await;
+    // Long enough that within the test's patience the servers hold no election of their own.
+    let node_timeout = Millis(4 * u64::try_from(PATIENT.as_millis()).unwrap());
+    let mut scene = Scene::start_with("container-killed", 11, 3, path, 6, node_timeout).await;
     write(&scene).await;
     scene.pods[0].kill_server_container();
     // The agent certifies the death by the lock alone, before there is a new launcher.
@@ -20,12 +21,16 @@ async fn a_servers_container_that_is_killed_comes_back_beside_the_same_agent() {
         let report = scene.report(&scene.pods[3]).await?;
         (report.server.running()?.replication.role == Role::Primary).then_some(())
     };
-    scene.until(Duration::from_secs(5), "a takeover", took_over).await;
+    scene.until(PATIENT, "a takeover", took_over).await;
     scene.probe(&scene.pods[0], "/livez").await.unwrap();
     scene.probe(&scene.pods[0], "/readyz").await.unwrap_err();
     let died = async || {
         let report = scene.report(&scene.pods[0]).await?;
-        report.events.iter().any(|event| event.reason == "ServerDied").then_some(())
+        report
+            .events
+            .iter()
+            .any(|event| event.reason == "ServerDied" && event.message.contains("launcher"))
+            .then_some(())
     };
     scene.until(PATIENT, "word of the death", died).await;
     let told = scene.told.clone();
@@ -48,10 +53,12 @@ async fn a_pod_stops_in_order_first_the_server_then_the_agent() {
     let role = ask(&scene, 3, &["ROLE"]).await.unwrap().into_array().unwrap();
     assert_eq!(role[0].as_text(), Some("master"), "the role was handed off before the end");
     scene.probe(&scene.pods[0], "/livez").await.unwrap();
+    let events = scene.report(&scene.pods[0]).await.unwrap().events;
+    assert!(events.iter().all(|event| event.reason != "ServerDied"), "a stop in order is no death: {events:?}");
     Pod::terminate(scene.pods[0].agent.as_ref());
     let mut agent = scene.pods[0].agent.take().unwrap();
     let ended = tokio::task::spawn_blocking(move || agent.wait().unwrap());
-    assert!(timeout(Duration::from_secs(10), ended).await.unwrap().unwrap().success());
+    assert!(timeout(PATIENT, ended).await.unwrap().unwrap().success());
     let told = scene.told.clone();
     // The sidecar is there first, and waits for the server's container.
     scene.pods[0].start_agent(&told);

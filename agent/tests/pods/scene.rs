@@ -20,6 +20,8 @@ use crate::pod::{Pod, Told};
 /// For everything that is not measured; long enough that a busy machine does not matter.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 const CALL: Duration = Duration::from_secs(2);
+/// As a cluster has it that says nothing.
+const NODE_TIMEOUT: Millis = Millis(15_000);
 
 /// The ports that all members have in common.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Scene {
     pub(crate) pods: Vec<Pod>,
     pub(crate) told: Told,
     pub(crate) shards: usize,
+    node_timeout: Millis,
     client: Client,
     folder: PathBuf,
 }
@@ -63,6 +66,18 @@ pub(crate) fn ip(net: u8, host: u8) -> IpAddr {
 impl Scene {
     /// A healthy cluster of so many shards with a replica each.
     pub(crate) async fn start(name: &str, net: u8, shards: usize, path: String, pool: u8) -> Self {
+        Self::start_with(name, net, shards, path, pool, NODE_TIMEOUT).await
+    }
+
+    /// The same with a node time-out of the test's own.
+    pub(crate) async fn start_with(
+        name: &str,
+        net: u8,
+        shards: usize,
+        path: String,
+        pool: u8,
+        node_timeout: Millis,
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("redisnode-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let folder = folder.canonicalize().unwrap();
@@ -80,7 +95,7 @@ impl Scene {
             launcher: None,
         };
         let client = Client::new(Some(Token::in_file(&token_file)));
-        let mut scene = Self { pods: (0..2 * shards).map(pod).collect(), told, shards, client, folder };
+        let mut scene = Self { pods: (0..2 * shards).map(pod).collect(), told, shards, node_timeout, client, folder };
         scene.start_all();
         scene.found().await;
         scene.told.founding = false;
@@ -130,7 +145,7 @@ impl Scene {
             cluster: "test.pods".parse().unwrap(),
             generation: Generation { term: 1, sequence },
             founding,
-            settings: Settings { node_timeout: Millis(15_000), storage: true, redis_config },
+            settings: Settings { node_timeout: self.node_timeout, storage: true, redis_config },
             members: members.collect(),
             shards: shards.collect(),
             forget: Vec::new(),
