@@ -68,3 +68,18 @@ async fn a_pod_stops_in_order_first_the_server_then_the_agent() {
     scene.until_ready(PATIENT).await;
     assert_eq!(missing(&scene).await, 0);
 }
+
+#[tokio::test]
+async fn a_restart_in_order_is_no_death_however_soon_after_the_start() {
+    let Some(path) = servers("system") else { return };
+    let scene = Scene::start("restart", 13, 3, path, 6).await;
+    let run_id = async || Some(scene.report(&scene.pods[0]).await?.server.running()?.run_id.clone());
+    let before = scene.until(PATIENT, "the first life", run_id).await;
+    scene.restart(&scene.pods[0]).await;
+    let other_life = async || run_id().await.filter(|now| *now != before);
+    scene.until(PATIENT, "another life", other_life).await;
+    scene.until_ready(PATIENT).await;
+    let log = scene.pods[0].log("agent.log");
+    assert!(log.contains("Restarting"), "{log}");
+    assert!(!log.contains("ServerDied") && !log.contains("ServerExits"), "{log}");
+}

@@ -163,6 +163,11 @@ impl Scene {
         self.client.report(pod.http(), ReportQuery::default(), CALL).await.ok()?
     }
 
+    /// Asks a pod's agent for a restart of its server.
+    pub(crate) async fn restart(&self, pod: &Pod) {
+        self.client.restart(pod.http(), CALL).await.unwrap();
+    }
+
     /// A probe's answer: whether it is well, and what it says.
     pub(crate) async fn probe(&self, pod: &Pod, path: &str) -> Result<(), String> {
         match self.client.call(pod.http(), Method::GET, path, Bytes::new(), CALL).await {
