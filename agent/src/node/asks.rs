@@ -1,6 +1,7 @@
 //! Calls to other agents: who I am and where, answered by their Report. Never more than one at a time to the same one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,17 +41,32 @@ impl Asks {
             tasks.spawn(async move {
                 let hello = hello(&shared);
                 let answer = shared.client.hello(address.agent(), &hello, WITHIN).await;
-                Done::Asked(name, answer.map(Box::new))
+                Done::Asked(name, address.agent(), answer.map(Box::new))
             });
         }
     }
 
-    /// A call has ended: its answer goes into what is known of the peer.
-    pub(super) fn ended(&mut self, shared: &Shared, name: &NodeName, answer: Result<Box<Report>, CallError>) {
+    /// A call has ended: its answer goes into what is known of the peer. If the peer has said meanwhile that it is
+    /// elsewhere, a call that failed says nothing: it would take back what it said there, and the server would be started
+    /// without knowing its address (seen).
+    pub(super) fn ended(
+        &mut self,
+        shared: &Shared,
+        name: &NodeName,
+        at: SocketAddr,
+        answer: Result<Box<Report>, CallError>,
+    ) {
+        let has_moved = shared.agent_of(name).is_some_and(|address| address.agent() != at);
         self.under_way.remove(name);
         self.ended.insert(name.clone(), shared.now());
         match answer {
-            Ok(report) if report.cluster != shared.args.cluster || report.member.name != *name => {
+            Ok(report) if has_moved && !is_from(shared, name, &report) => {
+                tracing::debug!(peer = %name, found = %report.member.name, "another node answers where the peer was");
+            }
+            Err(error) if has_moved => {
+                tracing::debug!(peer = %name, error = %error.whole(), "nobody answers where the peer was");
+            }
+            Ok(report) if !is_from(shared, name, &report) => {
                 tracing::warn!(peer = %name, found = %report.member.name, "another node answers at the peer's address");
                 shared.unheard(name);
             }
@@ -64,6 +80,11 @@ impl Asks {
             }
         }
     }
+}
+
+/// Whether this is the peer's word, and not that of who is at its address by now.
+fn is_from(shared: &Shared, name: &NodeName, report: &Report) -> bool {
+    report.cluster == shared.args.cluster && report.member.name == *name
 }
 
 /// How this node introduces itself.

@@ -138,7 +138,7 @@ impl Reconciler {
 
     pub(super) fn settle(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
-            Ok(Done::Asked(name, answer)) => self.asks.ended(&self.shared, &name, answer),
+            Ok(Done::Asked(name, at, answer)) => self.asks.ended(&self.shared, &name, at, answer),
             Ok(Done::Noticed(mate, outcome)) => self.notice_ended(&mate, outcome),
             Ok(Done::HandedOff(outcome)) => self.handoff_ended(outcome),
             Ok(Done::Told) => {}

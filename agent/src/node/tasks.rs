@@ -1,5 +1,7 @@
 //! Work that runs beside the loop, and what it brings back. All of it lives in one set: nothing is detached.
 
+use std::net::SocketAddr;
+
 use redisnode_http::CallError;
 use redisnode_proto::message::Outcome;
 use redisnode_proto::{NodeName, Report};
@@ -7,8 +9,8 @@ use redisnode_proto::{NodeName, Report};
 /// What a task brings back.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// A peer's agent was called.
-    Asked(NodeName, Result<Box<Report>, CallError>),
+    /// A peer's agent was called, at this address.
+    Asked(NodeName, SocketAddr, Result<Box<Report>, CallError>),
     /// A death notice was sent.
     Noticed(NodeName, Result<Outcome, CallError>),
     /// A handoff ended.
