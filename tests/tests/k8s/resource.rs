@@ -27,7 +27,9 @@ fn offer(kube: &Kubernetes, name: &str, before: Option<&Value>, spec: &Value) ->
         Some(before) => {
             kube.api().create(PATH, &resource(name, before))?;
             // A field that is left out goes.
-            kube.try_apply(&serde_json::to_string(&resource(name, spec)).unwrap()).map(|_| Value::Null)
+            let output = kube.run_with("kubectl", &["replace", "-f", "-"], &resource(name, spec).to_string());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() { Ok(Value::Null) } else { Err(said) }
         }
         None => kube.api().create(PATH, &resource(name, spec)),
     };
