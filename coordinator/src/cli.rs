@@ -23,6 +23,8 @@ pub enum Command {
     Kubernetes(KubernetesArgs),
     /// Print the definition of the resource RedisCluster, as YAML for Kubernetes.
     Crd,
+    /// Ask a running coordinator whether it is ready.
+    Check(CheckArgs),
 }
 
 /// Options of `local`.
@@ -79,6 +81,16 @@ pub struct KubernetesArgs {
     pub listen: SocketAddr,
 }
 
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Where it serves: HOST:PORT
+    pub address: String,
+    /// How many seconds to ask again while the answer is no.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -98,6 +110,7 @@ mod tests {
             &["local", "a", "--port", "70000"],
             &["cluster"],
             &["kubernetes"],
+            &["check"],
         ] {
             let all = std::iter::once("redis-coordinator").chain(wrong.iter().copied());
             assert_eq!(Cli::try_parse_from(all).unwrap_err().exit_code(), 2, "{wrong:?}");

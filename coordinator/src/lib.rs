@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod agents;
 pub mod amend;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod console;

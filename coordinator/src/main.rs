@@ -9,7 +9,7 @@ use redis_coordinator::failure::Failure;
 use redis_coordinator::kubernetes::lease::LeaseName;
 use redis_coordinator::kubernetes::objects::Images;
 use redis_coordinator::kubernetes::{self, crd};
-use redis_coordinator::local;
+use redis_coordinator::{check, local};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -33,6 +33,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Kubernetes(args) => runtime()?.block_on(kubernetes::run(options(args))),
         Command::Local(args) => runtime()?.block_on(local::run(args)),
         Command::Crd => print_crd(),
+        Command::Check(args) => runtime()?.block_on(check::run(args)),
     }
 }
 
