@@ -10,8 +10,10 @@ triple   = $(eval triple := $(shell tests/setup.sh triple))$(triple)
 bin      = $(target)/$(triple)/release
 # musl is static by itself; the C library of the host has to be told. With --target this spares build scripts.
 static   = $(if $(findstring musl,$(triple)),,RUSTFLAGS="$${RUSTFLAGS:-} -C target-feature=+crt-static")
-# Without a C compiler of musl's own the host's will do: its headers must not ask for glibc's checked functions.
-musl_cc  = $(if $(findstring musl,$(triple)),CC_$(subst -,_,$(triple))="$${CC:-cc}" CFLAGS_$(subst -,_,$(triple))=-U_FORTIFY_SOURCE)
+# Without a C compiler of musl's own the host's will do: its headers must not ask for glibc's checked functions. One for
+# another architecture is named in CC_<triple>.
+named_cc = CC_$(subst -,_,$(triple))
+musl_cc  = $(if $(findstring musl,$(triple)),$(named_cc)="$${$(named_cc):-$${CC:-cc}}" CFLAGS_$(subst -,_,$(triple))=-U_FORTIFY_SOURCE)
 release  = $(static) $(musl_cc) cargo build --locked --release --target $(triple)
 # Where the tests find the binaries and the servers.
 places   = REDISNODE_BIN="$$(realpath $(bin))" REDISNODE_SERVERS_DIR="$$(realpath $(target)/servers)" \
@@ -25,8 +27,10 @@ DIR    ?= run
 PORT   ?= 7000
 THEME  ?=
 ONLY   ?=
+# What docker/build.sh takes from the environment; it has defaults.
+export TAG DOCKER_REGISTRY ENGINE ARCHITECTURES
 
-.PHONY: help run build test test-e2e test-matrix test-k8s simulate bench lint fmt generate servers kubernetes
+.PHONY: help run build test test-e2e test-matrix test-k8s simulate bench lint fmt generate images publish servers kubernetes
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -64,7 +68,7 @@ lint: ## formatting and clippy, as CI checks them
 	@tests/setup.sh linker && tests/setup.sh components
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@for script in tests/*.sh tests/k8s/*.sh .ci/run; do bash -n "$$script"; done
+	@for script in tests/*.sh tests/k8s/*.sh docker/*.sh charts/*/files/*.sh .ci/run; do bash -n "$$script"; done
 
 fmt: ## format the code
 	@cargo fmt --all
@@ -72,6 +76,13 @@ fmt: ## format the code
 generate: build ## write the generated files anew: the definition of RedisCluster
 	@mkdir -p charts/redis-coordinator/files
 	@$(bin)/redis-coordinator crd > charts/redis-coordinator/files/crd.yaml
+
+images: ## the images of agent and coordinator, by docker, podman or buildah [TAG=version DOCKER_REGISTRY=redisnode]
+	@docker/build.sh programs $(target)/images
+	@docker/build.sh images $(target)/images
+
+publish: images ## push them to a registry [DOCKER_REGISTRY=registry.example.com/team TAG=version]
+	@docker/build.sh publish $(target)/images
 
 servers: ## real servers of every family, for tests and benches, in target/servers
 	@tests/servers.sh $(target)/servers all
