@@ -1,6 +1,6 @@
 //! The `redis-coordinator` program: reads the command line, runs, ends with one sentence and an exit code.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,12 +17,13 @@ fn main() -> ExitCode {
     // On a terminal the console speaks; in a pod the log is all there is.
     let default = if matches!(command, Command::Kubernetes(_)) { "info" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours are for terminals: in a pod's log they are only noise.
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).init();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody may be there to read it; the exit code says it too.
-            drop(writeln!(std::io::stderr(), "redis-coordinator: {failure}"));
+            drop(writeln!(stderr(), "redis-coordinator: {failure}"));
             ExitCode::from(failure.code())
         }
     }

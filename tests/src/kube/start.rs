@@ -45,6 +45,11 @@ impl Kubernetes {
         Some(Self::up(programs, "control-plane", &(first_port + 1).to_string()))
     }
 
+    /// One of its programs, for what needs no cluster. `None`, after the reason has been said, if it is not here.
+    pub fn program(name: &str) -> Option<PathBuf> {
+        programs().map(|programs| programs.join(name)).map_err(|why| skip(name, &why)).ok()
+    }
+
     fn up(programs: PathBuf, how: &str, argument: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
