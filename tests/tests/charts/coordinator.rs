@@ -88,7 +88,7 @@ fn the_defaults_are_two_restricted_coordinators_of_all_namespaces() {
 fn all_values_arrive_where_they_belong() {
     let Some(chart) = chart() else { return };
     let rendered = chart.rendered(&everything());
-    assert_eq!(rendered.all().len(), 9, "no definition, but a PodMonitor: {:?}", rendered.all());
+    assert_eq!(rendered.all().len(), 10, "no definition, but a PodMonitor: {:?}", rendered.all());
     let deployment = rendered.one("Deployment");
     let (pod, container) = (&deployment["spec"]["template"], container(&rendered));
     let digest = format!("registry.example.com:5000/team/c@sha256:{}", "0123456789abcdef".repeat(4));

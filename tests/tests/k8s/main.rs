@@ -4,6 +4,7 @@
 //! Where a machine cannot have nodes, those cases say so in the last lines of `make test`, and the others run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod charts;
 mod cluster;
 mod harness;
 mod healing;

@@ -1,8 +1,9 @@
 //! The coordinator in a test's namespace, and clusters that it runs there.
 
+use std::path::Path;
 use std::time::Duration;
 
-use redisnode_tests::kube::{Namespace, Pod};
+use redisnode_tests::kube::{Image, Namespace, Pod};
 use redisnode_tests::servers::Server;
 use redisnode_tests::view::{self, View};
 use redisnode_tests::wait::{check, wait_until};
@@ -13,55 +14,36 @@ const GROUP: &str = "apis/redisnode.io/v1alpha1";
 /// How long a deployment of images that are there may take.
 const SOON: Duration = Duration::from_mins(1);
 
-/// Installs the definition of the resource and a coordinator for this namespace alone.
+/// A chart of this repository.
+pub(crate) fn chart(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts").join(name).display().to_string()
+}
+
+/// Installs the definition of the resource, and the chart with one coordinator for this namespace alone: with no more
+/// rights than the chart gives it.
 pub(crate) fn install(namespace: &Namespace<'_>, server: &Server) {
     let kube = namespace.kube;
     let (agent, coordinator, image) = (kube.agent_image(), kube.coordinator_image(), kube.server_image(server));
     for image in [&agent, &coordinator, &image] {
         kube.load(image);
     }
+    // All cases share one definition, so it is no release's.
     kube.apply(include_str!("../../../charts/redis-coordinator/files/crd.yaml"));
-    let (name, coordinator) = (&namespace.name, coordinator.name);
-    namespace.apply(&format!(
-        r"
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: coordinator}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: coordinator-{name}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
-subjects: [{{kind: ServiceAccount, name: coordinator, namespace: {name}}}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: coordinator}}
-spec:
-  replicas: 1
-  selector: {{matchLabels: {{app: coordinator}}}}
-  template:
-    metadata: {{labels: {{app: coordinator}}}}
-    spec:
-      serviceAccountName: coordinator
-      securityContext: {{runAsNonRoot: true, runAsUser: 65532, seccompProfile: {{type: RuntimeDefault}}}}
-      containers:
-      - name: coordinator
-        image: {coordinator}
-        imagePullPolicy: Never
-        args: [kubernetes, --namespace, {name}, --lease-namespace, {name}, --agent-image, {agent},
-          --agent-pull-policy, Never, --server-image, {server}]
-        env:
-        - name: REDISNODE_IDENTITY
-          valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}
-        readinessProbe: {{httpGet: {{path: /readyz, port: 8086}}, periodSeconds: 1}}
-        securityContext:
-          {{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}
-",
-        agent = agent.name,
-        server = image.name,
-    ));
+    let values = serde_json::json!({
+        "fullnameOverride": "coordinator", "podLabels": {"app": "coordinator"}, "replicas": 1, "namespaced": true,
+        "crd": {"install": false}, "image": of_values(&coordinator), "agentImage": of_values(&agent),
+        "serverImage": image.name,
+    });
+    let args = ["install", "coordinator", &chart("redis-coordinator"), "--namespace", &namespace.name, "--values", "-"];
+    let output = kube.run_with("helm", &args, &values.to_string());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     namespace.wait_ready("app=coordinator", 1, SOON);
+}
+
+/// An image as the charts' values name it.
+pub(crate) fn of_values(image: &Image) -> Value {
+    let (repository, tag) = image.name.rsplit_once(':').expect("its name has a tag");
+    serde_json::json!({"repository": repository, "tag": tag, "pullPolicy": "Never"})
 }
 
 /// A cluster of the product.
