@@ -78,6 +78,7 @@ generate: build ## write the generated files anew: the definition of RedisCluste
 	@$(bin)/redis-coordinator crd > charts/redis-coordinator/files/crd.yaml
 
 images: ## the images of agent and coordinator, by docker, podman or buildah [TAG=version DOCKER_REGISTRY=redisnode]
+	@docker/build.sh engine >/dev/null
 	@docker/build.sh programs $(target)/images
 	@docker/build.sh images $(target)/images
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The images of the agent (redisnode) and the coordinator (redis-coordinator), by docker, podman or buildah.
 #
+#   build.sh engine          which engine works here; a sentence if none does
 #   build.sh programs OUT    OUT/ARCHITECTURE/{redisnode,redis-coordinator}, static, for each architecture
 #   build.sh images FROM     images of the programs in FROM: REGISTRY/NAME:TAG for this machine's architecture, and
 #                            REGISTRY/NAME:TAG-ARCHITECTURE for each, if there are several
@@ -16,7 +17,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { echo "$*" >&2; }
 die() { say "$*"; exit 1; }
-[ $# = 2 ] || { sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# = 2 ] || [ "$*" = engine ] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2; }
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
 tag=${TAG:-$version}
@@ -34,10 +35,9 @@ own_architecture() {
     case $(uname -m) in x86_64) echo amd64 ;; aarch64 | arm64) echo arm64 ;; *) uname -m ;; esac
 }
 
-# The C compiler for an architecture, which also links: this machine's own, the named one, or Debian's cross compiler.
+# The C compiler for another architecture, which also links: the named one, or a cross compiler by its usual name.
 compiler() { # ARCHITECTURE
     local triple variable
-    if [ "$1" = "$(own_architecture)" ]; then echo "${CC:-cc}"; return; fi
     triple=$(triple_of "$1")
     variable=CC_${triple//-/_}
     [ -z "${!variable:-}" ] || { echo "${!variable}"; return; }
@@ -68,11 +68,15 @@ programs() { # OUT
     all=$(architectures)
     for architecture in $all; do
         triple=$(triple_of "$architecture")
-        # This machine's may be static without the musl target.
-        [ "$architecture" != "$(own_architecture)" ] || triple=$("$root/tests/setup.sh" triple)
-        cc=$(compiler "$architecture")
-        linker=$(echo "CARGO_TARGET_${triple//-/_}_LINKER" | tr '[:lower:]' '[:upper:]')
-        env "CC_${triple//-/_}=$cc" "$linker=$cc" make --no-print-directory -C "$root" build "triple=$triple"
+        if [ "$architecture" = "$(own_architecture)" ]; then
+            # The same build as always, which may be static without the musl target.
+            triple=$("$root/tests/setup.sh" triple)
+            make --no-print-directory -C "$root" build
+        else
+            cc=$(compiler "$architecture")
+            linker=$(echo "CARGO_TARGET_${triple//-/_}_LINKER" | tr '[:lower:]' '[:upper:]')
+            env "CC_${triple//-/_}=$cc" "$linker=$cc" make --no-print-directory -C "$root" build "triple=$triple"
+        fi
         mkdir -p "$1/$architecture"
         for name in "${names[@]}"; do
             install -m 755 "$(realpath "${CARGO_TARGET_DIR:-$root/target}")/$triple/release/$name" "$1/$architecture/$name"
@@ -197,6 +201,7 @@ push() { # IMAGE ARCHITECTURE…
 }
 
 case $1 in
+    engine) engine ;;
     programs | images | publish) "$1" "$2" ;;
     *) die "no such command: $1" ;;
 esac
