@@ -55,7 +55,7 @@ architectures() {
         elif ! has_target "$architecture"; then
             [ -z "${ARCHITECTURES:-}" ] || die "$architecture needs its Rust target: rustup target add $(triple_of "$architecture")"
         elif ! compiler "$architecture" >/dev/null; then
-            [ -z "${ARCHITECTURES:-}" ] || die "$architecture needs a C compiler: apt-get install gcc-$(triple_of "$architecture" | cut -d- -f1)-linux-gnu, or name one in CC_$(triple_of "$architecture" | tr - _)"
+            [ -z "${ARCHITECTURES:-}" ] || die "$architecture needs a C compiler: apt-get install gcc-$(triple_of "$architecture" | cut -d- -f1 | tr _ -)-linux-gnu, or name one in CC_$(triple_of "$architecture" | tr - _)"
             say "note: no images for $architecture, whose Rust target is here: there is no C compiler for it"
         else
             echo "$architecture"
