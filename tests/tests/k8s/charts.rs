@@ -7,6 +7,7 @@ use std::time::Duration;
 use redisnode_tests::kube::Kubernetes;
 use redisnode_tests::ports::Ports;
 use redisnode_tests::servers;
+use redisnode_tests::turn::Turn;
 use redisnode_tests::wait::{check, wait_until};
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinition
 
 #[test]
 fn both_charts_come_to_ready_with_the_rights_that_they_give_and_their_tests_pass() {
+    let _turn = Turn::take();
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("charts-both");
     install(&namespace, &servers::system());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redisnode_tests::kube::Kubernetes;
 use redisnode_tests::servers;
+use redisnode_tests::turn::Turn;
 use serde_json::json;
 
 use crate::product::{Cluster, install};
@@ -13,6 +14,7 @@ const CREATED: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_cluster_forms_at_the_restricted_level_spread_over_zones() {
+    let _turn = Turn::take();
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("cluster-forms");
     install(&namespace, &servers::system());

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use redisnode_tests::kube::{Kubernetes, Namespace};
+use redisnode_tests::turn::Turn;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::{at::At, servers};
@@ -37,6 +38,7 @@ fn missing(namespace: &Namespace<'_>, pod: &str, count: usize) -> Vec<String> {
 
 #[test]
 fn what_is_deleted_by_hand_comes_back_and_a_deleted_resource_leaves_nothing() {
+    let _turn = Turn::take();
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("healing");
     install(&namespace, &servers::system());
@@ -79,6 +81,7 @@ fn what_is_deleted_by_hand_comes_back_and_a_deleted_resource_leaves_nothing() {
 
 #[test]
 fn the_leader_dies_in_a_scale_out_and_the_next_one_goes_on() {
+    let _turn = Turn::take();
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("healing-leader");
     install(&namespace, &servers::system());

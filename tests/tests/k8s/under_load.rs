@@ -5,6 +5,7 @@ use std::time::Duration;
 use redisnode_tests::at::At;
 use redisnode_tests::kube::{Kubernetes, Pod};
 use redisnode_tests::servers;
+use redisnode_tests::turn::Turn;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::{Options, Workload};
 use serde_json::json;
@@ -52,6 +53,7 @@ fn addresses(pods: &[Pod]) -> Vec<At> {
 
 #[test]
 fn scaling_and_a_live_setting_cost_nothing_and_restart_nobody() {
+    let _turn = Turn::alone();
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("load-scale");
     install(&namespace, &servers::system());
@@ -75,6 +77,7 @@ fn scaling_and_a_live_setting_cost_nothing_and_restart_nobody() {
 
 #[test]
 fn a_deleted_pod_and_a_new_template_lose_nothing() {
+    let _turn = Turn::alone();
     let Some(kube) = Kubernetes::shared() else { return };
     let namespace = kube.namespace("load-roll");
     install(&namespace, &servers::system());
