@@ -77,10 +77,15 @@ fn pods_answer_in_every_zone_and_find_each_other_by_name() {
         assert_eq!(kube.inside(|| view::text(pod.at(6379), &["PING"])).unwrap(), "PONG");
     }
     let name = "plain-2.plain-nodes.harness-pods.svc.cluster.local";
-    let answer = namespace.exec("plain-0", "redis", &["redis-cli", "-h", name, "CONFIG", "GET", "port"]).unwrap();
+    // A name is served a moment after its pod is ready.
+    let answer = wait_until(SOON, "the name resolves", || {
+        namespace.exec("plain-0", "redis", &["redis-cli", "-h", name, "CONFIG", "GET", "port"])
+    });
     assert!(answer.contains("6379"), "{answer}");
-    let by_service = namespace.exec("plain-0", "redis", &["redis-cli", "-h", "plain", "PING"]).unwrap();
-    assert_eq!(by_service.trim(), "PONG");
+    wait_until(SOON, "the Service answers", || {
+        let by_service = namespace.exec("plain-0", "redis", &["redis-cli", "-h", "plain", "PING"])?;
+        check(by_service.trim() == "PONG", || by_service.clone())
+    });
 }
 
 #[test]
