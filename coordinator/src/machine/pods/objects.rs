@@ -104,8 +104,9 @@ impl Objects {
         if self.applied.get(&id).is_some_and(|applied| applied.holds(&value, seen, now)) {
             return Ok(());
         }
-        let written = writer.apply(wanted, seen).await?;
-        self.applied.insert(id, Applied { wanted: value, mark: mark(&written), at: now });
+        if let Some(written) = writer.apply(wanted, seen).await? {
+            self.applied.insert(id, Applied { wanted: value, mark: mark(&written), at: now });
+        }
         Ok(())
     }
 }

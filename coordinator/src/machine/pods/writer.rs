@@ -1,6 +1,8 @@
 //! Every write to the API server for one cluster. Each is made only while this process leads, and carries what it was
 //! decided on: a leader that has slept changes nothing.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
@@ -12,6 +14,13 @@ use crate::kubernetes::lease::Leadership;
 
 /// Whose fields are ours, for the API server.
 pub const MANAGER: &str = "redis-coordinator";
+
+/// An API server that does not answer a write for so long is not waited for: the cluster's other work must go on.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The API server's codes for an object that has changed since it was seen, and for one that is gone.
+const CHANGED: u16 = 409;
+const GONE: u16 = 404;
 
 /// Writes in one namespace.
 #[derive(Clone)]
@@ -42,8 +51,9 @@ impl Writer {
     }
 
     /// Makes an object be as wanted: fields of others stay, fields of ours that are not wanted any more go. `seen` is the
-    /// object that this was decided on; if it has changed meanwhile, nothing is written.
-    pub async fn apply<K>(&self, wanted: &K, seen: Option<&K>) -> Result<K, String>
+    /// object that this was decided on; if it has changed meanwhile, nothing is written, and the answer is `None`: the next
+    /// decision is made on what it is then.
+    pub async fn apply<K>(&self, wanted: &K, seen: Option<&K>) -> Result<Option<K>, String>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
@@ -56,8 +66,9 @@ impl Writer {
         }
         let name = wanted.name_any();
         let params = PatchParams::apply(MANAGER).force();
-        let applied = self.api::<K>().patch(&name, &params, &Patch::Apply(&wanted)).await;
-        applied.map_err(|error| format!("{} {name}: {}", K::kind(&()), whole(&error)))
+        let (api, patch) = (self.api::<K>(), Patch::Apply(&wanted));
+        let what = format!("{} {name}", K::kind(&()));
+        unless_changed(&what, &[CHANGED], api.patch(&name, &params, &patch)).await
     }
 
     /// Deletes a pod, in order, if it is still the one that this was decided on.
@@ -67,8 +78,8 @@ impl Writer {
         let params = DeleteParams::default().preconditions(seen);
         let params = if at_once { params.grace_period(0) } else { params };
         let name = pod.name_any();
-        let deleted = self.api::<Pod>().delete(&name, &params).await;
-        deleted.map(drop).map_err(|error| format!("pod {name}: {}", whole(&error)))
+        let api = self.api::<Pod>();
+        unless_changed(&format!("pod {name}"), &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
     }
 
     /// Sets labels of a pod, if it is still the one that this was decided on.
@@ -78,11 +89,30 @@ impl Writer {
             labels.iter().map(|(key, value)| ((*key).to_owned(), serde_json::json!(value))).collect();
         let patch = serde_json::json!({"metadata": {"uid": pod.uid(), "labels": labels}});
         let name = pod.name_any();
-        let patched = self.api::<Pod>().patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        patched.map(drop).map_err(|error| format!("pod {name}: {}", whole(&error)))
+        let (api, params, patch) = (self.api::<Pod>(), PatchParams::default(), Patch::Merge(&patch));
+        unless_changed(&format!("pod {name}"), &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch))
+            .await
+            .map(drop)
     }
 
     async fn check(&self) -> Result<(), String> {
         if self.leadership.holds().await { Ok(()) } else { Err("this coordinator does not lead any more".to_owned()) }
+    }
+}
+
+/// The answer to a write; `None` for the codes that are no error there: what it was decided on has changed, or is gone.
+async fn unless_changed<T>(
+    what: &str,
+    excused: &[u16],
+    write: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<Option<T>, String> {
+    match tokio::time::timeout(DEADLINE, write).await {
+        Ok(Ok(answer)) => Ok(Some(answer)),
+        Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => {
+            tracing::debug!(what, code = status.code, "it has changed meanwhile; decides anew");
+            Ok(None)
+        }
+        Ok(Err(error)) => Err(format!("{what}: {}", whole(&error))),
+        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", DEADLINE.as_secs())),
     }
 }
