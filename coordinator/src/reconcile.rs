@@ -136,6 +136,7 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
             cluster: &self.cluster,
             spec: &wanted.resource.spec,
             spec_generation: Some(wanted.generation),
+            paused: wanted.resource.metadata.is_paused(),
             term: self.term.now_or_next(self.terms_read()),
             published: self.publisher.published(),
             machine: members,
@@ -157,6 +158,9 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
     }
 
     async fn carry_out(&mut self, plan: &Plan, members: &[MachineMember]) {
+        if plan.paused {
+            return;
+        }
         self.machine.ensure(plan.members_wanted).await;
         for name in &plan.remove {
             self.machine.remove(name).await;

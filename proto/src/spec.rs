@@ -29,6 +29,8 @@ pub use value::ConfigValue;
 
 /// The API version that this build reads.
 pub const API_VERSION: &str = "redisnode.io/v1alpha1";
+/// The annotation of a RedisCluster that has the coordinator change nothing, unless its value is `false`.
+pub const PAUSED: &str = "redisnode.io/paused";
 /// The kind of the resource.
 pub const KIND: &str = "RedisCluster";
 
@@ -68,6 +70,13 @@ pub struct Metadata {
     /// Which edit of the spec this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+}
+
+impl Metadata {
+    /// Whether the coordinator is told to change nothing.
+    pub fn is_paused(&self) -> bool {
+        self.annotations.get(PAUSED).is_some_and(|value| value != "false")
+    }
 }
 
 /// A part of the resource that is Kubernetes' own and passed on as it is, fields of newer versions too.

@@ -13,6 +13,8 @@ pub struct Plan {
     pub layout: Option<Layout>,
     /// The machine should run the ordinals below this. Members at or above it go only through [`Plan::remove`].
     pub members_wanted: u32,
+    /// The machine is to be left as it is: [`Plan::members_wanted`] is what would be wanted.
+    pub paused: bool,
     /// Members whose incarnation and folder may be removed now. One whose ordinal is below
     /// [`Plan::members_wanted`] is then made anew, empty.
     pub remove: Vec<NodeName>,
@@ -81,6 +83,8 @@ pub enum Why {
     TakeoverPending,
     /// A server that belongs to no member is in the cluster.
     StrangerPresent,
+    /// Somebody has paused all changes.
+    Paused,
 }
 
 /// Something that is being done now, or will be next.

@@ -4,7 +4,7 @@ use redisnode_proto::status::ClusterStatus;
 use redisnode_proto::{Layout, NodeName};
 
 use crate::assemble::{self, Decided};
-use crate::decision::Plan;
+use crate::decision::{Declined, Plan, Why};
 use crate::draft::{Notes, Wanted};
 use crate::facts::{Facts, Node};
 use crate::founding::{self, Progress};
@@ -21,9 +21,9 @@ pub fn plan(world: &World) -> Plan {
     let mut draft = Draft::new(world);
     draft.decide(&facts);
     let overtaken = base::overtaken(world);
-    let speaks = draft.speaks && overtaken.is_none();
-    let leads = overtaken.is_none();
-    draft.notes.declined.splice(0..0, overtaken);
+    let leads = overtaken.is_none() && !world.paused;
+    let speaks = draft.speaks && leads;
+    draft.notes.declined.splice(0..0, overtaken.into_iter().chain(paused(world)));
     let layout = if speaks { draft.next_layout(&facts) } else { None };
     let status = draft.status(&facts);
     let Notes { declined, next, mut events } = draft.notes;
@@ -36,7 +36,15 @@ pub fn plan(world: &World) -> Plan {
     let may_restart = speaks || (base.is_none() && leads);
     let restart = if may_restart { draft.restart } else { Vec::new() };
     let remove = if speaks { draft.remove } else { Vec::new() };
-    Plan { layout, members_wanted: draft.members_wanted, remove, restart, status, declined, next, events }
+    let members_wanted = draft.members_wanted;
+    Plan { layout, members_wanted, paused: world.paused, remove, restart, status, declined, next, events }
+}
+
+/// What agents were told goes on: who holds a dying cluster's changes up must not hold up what keeps it alive.
+fn paused(world: &World) -> Option<Declined> {
+    let message = "all changes are paused: what agents were told before goes on, takeovers too; resume with \
+                   kubectl rediscluster resume";
+    world.paused.then(|| Declined::new(Why::Paused, message))
 }
 
 /// What is: the same that `plan()` shows. It does not look at terms, so whoever has the Reports may ask, coordinator

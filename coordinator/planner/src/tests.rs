@@ -5,6 +5,7 @@ mod founding;
 mod model;
 mod obey;
 mod outage;
+mod pausing;
 mod placing;
 mod rolling;
 mod saying;

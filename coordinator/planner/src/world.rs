@@ -22,6 +22,8 @@ pub struct World<'a> {
     pub spec: &'a ClusterSpec,
     /// Which edit of the spec it is.
     pub spec_generation: Option<u64>,
+    /// The coordinator is told to change nothing.
+    pub paused: bool,
     /// The term of this coordinator's life: already written down, above every term that was read before it.
     pub term: u64,
     /// The newest Layout that this life published; `None` before the first.

@@ -5,14 +5,32 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redisnode_proto::NodeName;
 
+use crate::place::kubernetes::Where;
+
 /// Shows Redis and Valkey clusters, checks them, and hands a primary's role over.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-rediscluster", version, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 healthy or done, 1 not healthy or refused, 2 wrong usage or no answer.")]
+#[command(
+    after_help = "On Kubernetes it works with your own rights: `get` and `list` of redisclusters, pods and statefulsets; to ask \
+                        the agents also `get` of the cluster's Secret, `get` and `create` of pods/proxy; to pause, `patch` of \
+                        redisclusters.\n\nExit codes: 0 healthy or done, 1 not healthy or refused, 2 wrong usage or no answer."
+)]
 pub(crate) struct Cli {
-    /// The folder of a local cluster.
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The folder of a local cluster, instead of a Kubernetes.
+    #[arg(long, global = true, value_name = "DIR", conflicts_with_all = ["namespace", "all_namespaces", "context", "kubeconfig"])]
     pub(crate) local: Option<PathBuf>,
+    /// The namespace [default: the context's].
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// All namespaces.
+    #[arg(short = 'A', long, global = true, conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
+    /// The context of the kubeconfig.
+    #[arg(long, global = true, value_name = "CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig [default: as kubectl finds it].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -20,21 +38,32 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the cluster and its nodes.
+    /// Show a cluster and its nodes, or a line for each cluster.
     Status(StatusArgs),
     /// Check the cluster, a line for each check, from what its nodes say now.
-    Verify,
+    Verify(Named),
     /// Show what is done next and why, and what is not done and why. Changes nothing.
     Plan(PlanArgs),
     /// Make a replica the primary of its shard in the place of NODE, with no acknowledged write lost.
     Handoff(HandoffArgs),
+    /// Have the coordinator change nothing of this cluster any more. What agents were told goes on, takeovers too.
+    Pause(Named),
+    /// Have the coordinator go on with the changes of this cluster.
+    Resume(Named),
+}
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The cluster's name; the only one needs none.
+    pub(crate) name: Option<String>,
 }
 
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The cluster's name.
-    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -46,6 +75,8 @@ pub(crate) struct StatusArgs {
 /// Options of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) cluster: Named,
     /// Plan for this edited RedisCluster instead of the present one.
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
@@ -62,6 +93,33 @@ pub(crate) struct HandoffArgs {
     /// Who gets it [default: the replica that is best in sync]
     #[arg(long, value_name = "REPLICA")]
     pub(crate) to: Option<NodeName>,
+}
+
+impl Cli {
+    /// Which Kubernetes is meant.
+    pub(crate) fn place(&self) -> Where {
+        Where {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            namespace: self.namespace.clone(),
+            all_namespaces: self.all_namespaces,
+        }
+    }
+}
+
+impl Command {
+    /// The name of the cluster that is meant, if it is said: by a name, a file or a node.
+    pub(crate) fn cluster(&self) -> Result<Option<String>, String> {
+        Ok(match self {
+            Self::Status(args) => args.cluster.name.clone(),
+            Self::Plan(args) => match (&args.cluster.name, &args.file) {
+                (None, Some(file)) => Some(crate::plan::edited(file)?.metadata.name),
+                (name, _) => name.clone(),
+            },
+            Self::Handoff(args) => args.node.as_str().rsplit_once('-').map(|(cluster, _)| cluster.to_owned()),
+            Self::Verify(named) | Self::Pause(named) | Self::Resume(named) => named.name.clone(),
+        })
+    }
 }
 
 /// How to show something.
@@ -97,7 +155,8 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_two() {
-        for wrong in [&["status", "-o", "xml"][..], &["handoff"], &["handoff", "NODE!"], &["heal"]] {
+        let both: &[&str] = &["--local", "run", "-n", "there", "status"];
+        for wrong in [&["status", "-o", "xml"][..], &["handoff"], &["handoff", "NODE!"], &["heal"], both] {
             let all = std::iter::once("x").chain(wrong.iter().copied());
             assert_eq!(Cli::try_parse_from(all).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

@@ -8,7 +8,7 @@ use redisnode_proto::message::{HandoffRequest, Outcome};
 use tokio::time::Instant;
 
 use crate::cli::HandoffArgs;
-use crate::gather::Place;
+use crate::place::Place;
 use crate::{Verdict, put};
 
 /// A primary with much to tell its replica takes a while; it goes on serving meanwhile.
@@ -16,16 +16,16 @@ const WITHIN: Duration = Duration::from_mins(1);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Does it.
-pub(crate) async fn run(place: &Place, args: &HandoffArgs) -> Result<Verdict, String> {
-    let members = place.members()?;
+pub(crate) async fn run(place: &impl Place, args: &HandoffArgs) -> Result<Verdict, String> {
+    let members = place.members().await?;
     let primary = known(&members, &args.node)?;
     args.to.as_ref().map(|to| known(&members, to)).transpose()?;
     let request = HandoffRequest { to: args.to.clone() };
     let deadline = Instant::now() + WITHIN;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let outcome = place.client.handoff(primary.address.agent(), &request, left).await;
-        match outcome.map_err(|error| format!("the agent of {} gives no answer: {}", args.node, error.whole()))? {
+        let outcome = place.handoff(primary, &request, left).await;
+        match outcome.map_err(|why| format!("the agent of {} gives no answer: {why}", args.node))? {
             Outcome::Done { name, .. } => {
                 put(&format!("{name} is the primary in the place of {}\n", args.node));
                 return Ok(Verdict::Good);

@@ -2,8 +2,9 @@
 //! running coordinator: it asks the agents, and the planner's pure functions tell what that means.
 
 mod cli;
-mod gather;
 mod handoff;
+mod pause;
+mod place;
 mod plan;
 mod status;
 mod table;
@@ -13,12 +14,14 @@ mod tree;
 mod verify;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+use crate::place::Place;
+use crate::place::kubernetes::Kubernetes;
+use crate::place::local::Folder;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ enum Verdict {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(&Cli::parse()) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::from(1),
         Err(sentence) => {
@@ -42,24 +45,42 @@ fn main() -> ExitCode {
 }
 
 /// The error is a sentence: wrong usage, or no answer.
-fn run(Cli { local, command }: Cli) -> Result<Verdict, String> {
-    let root: PathBuf = local.ok_or(
-        "this version shows local clusters only: give the folder of one with --local, as redis-coordinator local got it \
-         with --dir",
-    )?;
+fn run(cli: &Cli) -> Result<Verdict, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
-        let place = gather::Place::open(&root)?;
-        match command {
-            Command::Status(args) => status::run(&place, &args).await,
-            Command::Verify => verify::run(&place).await,
-            Command::Plan(args) => plan::run(&place, &args).await,
-            Command::Handoff(args) => handoff::run(&place, &args).await,
+        match &cli.local {
+            Some(root) => {
+                let folder = Folder::open(root)?;
+                if let Some(name) = cli.command.cluster()?.filter(|name| *name != folder.name()) {
+                    return Err(format!("the cluster here is {}, not {name}", folder.name()));
+                }
+                on(&folder, &cli.command).await
+            }
+            None => on_kubernetes(&Kubernetes::open(&cli.place()).await?, &cli.command).await,
         }
     })
+}
+
+async fn on_kubernetes(kubernetes: &Kubernetes, command: &Command) -> Result<Verdict, String> {
+    let name = command.cluster()?;
+    if let (Command::Status(args), None) = (command, &name) {
+        return status::all(kubernetes, args).await;
+    }
+    Box::pin(on(&kubernetes.cluster(name.as_deref()).await?, command)).await
+}
+
+async fn on(place: &impl Place, command: &Command) -> Result<Verdict, String> {
+    match command {
+        Command::Status(args) => status::run(place, args).await,
+        Command::Verify(_) => verify::run(place).await,
+        Command::Plan(args) => plan::run(place, args).await,
+        Command::Handoff(args) => handoff::run(place, args).await,
+        Command::Pause(_) => pause::run(place, true).await,
+        Command::Resume(_) => pause::run(place, false).await,
+    }
 }
 
 /// Writes to the standard output. A reader that has gone away is no reason for noise.

@@ -7,12 +7,12 @@ use redisnode_planner::{Plan, plan};
 use redisnode_proto::spec::RedisCluster;
 
 use crate::cli::{Format, PlanArgs};
-use crate::gather::Place;
+use crate::place::Place;
 use crate::{Verdict, put};
 
 /// Shows it.
-pub(crate) async fn run(place: &Place, args: &PlanArgs) -> Result<Verdict, String> {
-    let edited = args.file.as_deref().map(|path| edited(path, &place.cluster.name)).transpose()?;
+pub(crate) async fn run(place: &impl Place, args: &PlanArgs) -> Result<Verdict, String> {
+    let edited = args.file.as_deref().map(|path| about(edited(path)?, path, place.name())).transpose()?;
     let snapshot = place.snapshot().await?;
     let plan = plan(&snapshot.world(edited.as_ref().unwrap_or(&snapshot.resource)));
     let value = serde_json::json!({
@@ -32,13 +32,17 @@ pub(crate) async fn run(place: &Place, args: &PlanArgs) -> Result<Verdict, Strin
     Ok(Verdict::Good)
 }
 
-fn edited(path: &Path, name: &str) -> Result<RedisCluster, String> {
+/// The RedisCluster in the file.
+pub(crate) fn edited(path: &Path) -> Result<RedisCluster, String> {
     let place = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {place}: {error}"))?;
-    let resource = parse(&text).map_err(|why| format!("{place}: {why}"))?;
+    parse(&text).map_err(|why| format!("{place}: {why}"))
+}
+
+fn about(resource: RedisCluster, path: &Path, name: &str) -> Result<RedisCluster, String> {
     let found = &resource.metadata.name;
     if found != name {
-        return Err(format!("{place} is about the cluster {found}, and the one here is {name}"));
+        return Err(format!("{} is about the cluster {found}, and the one here is {name}", path.display()));
     }
     Ok(resource)
 }
@@ -82,6 +86,7 @@ mod tests {
         Plan {
             layout: None,
             members_wanted: 6,
+            paused: false,
             remove: Vec::new(),
             restart: Vec::new(),
             status: ClusterStatus::default(),
@@ -118,7 +123,7 @@ not now:
         let path = std::env::temp_dir().join(format!("kubectl-rediscluster-plan-{}.yaml", std::process::id()));
         std::fs::write(&path, "apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nmetadata:\n  name: your\n")
             .unwrap();
-        let error = edited(&path, "my").unwrap_err();
+        let error = about(edited(&path).unwrap(), &path, "my").unwrap_err();
         std::fs::remove_file(&path).unwrap();
         assert!(error.ends_with("is about the cluster your, and the one here is my"), "{error}");
     }

@@ -3,35 +3,51 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use redis_coordinator::admin::STATUS;
 use redisnode_planner::status;
 use redisnode_proto::spec::RedisCluster;
 use redisnode_proto::status::{ClusterStatus, ConditionType, Truth};
 
 use crate::cli::{Format, StatusArgs};
-use crate::gather::Place;
+use crate::place::Place;
+use crate::place::kubernetes::Kubernetes;
 use crate::{Verdict, put, table};
 
-const DEADLINE: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Shows it, once or until Ctrl-C.
-pub(crate) async fn run(place: &Place, args: &StatusArgs) -> Result<Verdict, String> {
-    if let Some(name) = args.name.as_ref().filter(|name| **name != place.cluster.name) {
-        return Err(format!("the cluster here is {}, not {name}", place.cluster.name));
-    }
-    if !args.watch {
+/// Shows one cluster, once or until Ctrl-C.
+pub(crate) async fn run(place: &impl Place, args: &StatusArgs) -> Result<Verdict, String> {
+    let look = async || {
         let resource = gather(place).await?;
-        put(&shown(&resource, args.output)?);
-        return Ok(verdict(&resource));
+        Ok((shown(&resource, args.output)?, verdict(&resource)))
+    };
+    show(args.watch, look).await
+}
+
+/// Shows all clusters of a Kubernetes, a line for each; the only one with its nodes.
+pub(crate) async fn all(kubernetes: &Kubernetes, args: &StatusArgs) -> Result<Verdict, String> {
+    let look = async || {
+        let resources = kubernetes.list().await?;
+        let bad = resources.iter().any(|resource| verdict(resource) == Verdict::Bad);
+        let text = match resources.as_slice() {
+            [] => return Err(format!("there is no RedisCluster in {}", kubernetes.here())),
+            [one] => shown(one, args.output)?,
+            more => listed(more, args.output)?,
+        };
+        Ok((text, if bad { Verdict::Bad } else { Verdict::Good }))
+    };
+    show(args.watch, look).await
+}
+
+async fn show(watch: bool, look: impl AsyncFn() -> Result<(String, Verdict), String>) -> Result<Verdict, String> {
+    if !watch {
+        let (text, verdict) = look().await?;
+        put(&text);
+        return Ok(verdict);
     }
     let is_terminal = std::io::stdout().is_terminal();
     let mut before = String::new();
     loop {
-        let text = match gather(place).await {
-            Ok(resource) => shown(&resource, args.output)?,
-            Err(sentence) => format!("{sentence}\n"),
-        };
+        let text = look().await.map_or_else(|sentence| format!("{sentence}\n"), |(text, _)| text);
         if is_terminal {
             put(&format!("\x1b[H\x1b[2J{text}"));
         } else if text != before {
@@ -43,12 +59,9 @@ pub(crate) async fn run(place: &Place, args: &StatusArgs) -> Result<Verdict, Str
 }
 
 /// The resource with its status.
-async fn gather(place: &Place) -> Result<RedisCluster, String> {
-    if let Some(coordinator) = place.dir.running_coordinator()? {
-        // One that does not answer is no worse than none.
-        if let Ok(resource) = place.client.get_json(coordinator.listen, STATUS, DEADLINE).await {
-            return Ok(resource);
-        }
+async fn gather(place: &impl Place) -> Result<RedisCluster, String> {
+    if let Some(resource) = place.told().await? {
+        return Ok(resource);
     }
     let snapshot = place.snapshot().await?;
     let mut resource = snapshot.resource.clone();
@@ -56,6 +69,16 @@ async fn gather(place: &Place) -> Result<RedisCluster, String> {
     status.waiting_for.push("a coordinator: none answers; what the agents were told goes on without it".to_owned());
     resource.status = Some(status);
     Ok(resource)
+}
+
+fn listed(resources: &[RedisCluster], format: Format) -> Result<String, String> {
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": resources});
+    Ok(match format {
+        Format::Table => table::rows(resources, false),
+        Format::Wide => table::rows(resources, true),
+        Format::Json => serde_json::to_string_pretty(&list).map_err(|error| error.to_string())? + "\n",
+        Format::Yaml => serde_saphyr::to_string(&list).map_err(|error| error.to_string())?,
+    })
 }
 
 fn shown(resource: &RedisCluster, format: Format) -> Result<String, String> {

@@ -21,6 +21,16 @@ pub(crate) fn text(resource: &RedisCluster, status: &ClusterStatus, wide: bool) 
     text
 }
 
+/// A line for each cluster.
+pub(crate) fn rows(resources: &[RedisCluster], wide: bool) -> String {
+    let mut rows = vec![cluster_head(wide)];
+    rows.extend(resources.iter().map(|resource| {
+        let status = resource.status.clone().unwrap_or_default();
+        cluster_row(resource, &status, wide)
+    }));
+    columns(&rows)
+}
+
 fn cluster_head(wide: bool) -> Vec<String> {
     let mut head = vec!["NAME", "NAMESPACE", "PODS", "OPS STATUS", "REDIS STATUS", "NB MASTER", "REPLICATION"];
     if wide {

@@ -92,7 +92,8 @@ impl ReportQuery {
         Ok(Self { after, wait })
     }
 
-    fn path(&self) -> String {
+    /// The path with the query.
+    pub fn path(&self) -> String {
         let wait = self.wait.as_millis();
         match self.after {
             Some(Listen { life, revision }) => {

@@ -149,6 +149,7 @@ impl World {
         let Some(known) = self.coordinators.lives.iter().find(|known| known.number == life) else { return };
         let Some(term) = known.term else { return };
         let plan = plan(&redisnode_planner::World {
+            paused: false,
             now: Millis(self.now),
             name: NAME,
             cluster: &self.cluster,

@@ -66,6 +66,7 @@ pub(super) struct Line {
 pub(super) struct Model {
     pub(super) spec: ClusterSpec,
     pub(super) cluster: ClusterId,
+    pub(super) paused: bool,
     pub(super) term: u64,
     pub(super) published: Option<Layout>,
     pub(super) now: Millis,
@@ -99,6 +100,7 @@ impl Model {
         let mut model = Self {
             spec,
             cluster: "cluster-a".parse().unwrap(),
+            paused: false,
             term: 1,
             published: None,
             now: Millis(10_000),
@@ -198,6 +200,7 @@ impl Model {
     pub(super) fn plan_from_heard(&self) -> Plan {
         let machine: Vec<MachineMember> = self.nodes.values().map(|sim| sim.machine.clone()).collect();
         plan(&World {
+            paused: self.paused,
             now: self.now,
             name: "demo",
             cluster: &self.cluster,

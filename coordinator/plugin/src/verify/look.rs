@@ -8,7 +8,7 @@ use redisnode_proto::spec::ClusterSpec;
 use redisnode_proto::topology::Role;
 use redisnode_proto::{NodeId, NodeName};
 
-use crate::gather::Snapshot;
+use crate::place::Snapshot;
 
 /// What the checks look at.
 pub(super) struct Look<'a> {
@@ -21,7 +21,7 @@ pub(super) struct Look<'a> {
 
 impl<'a> Look<'a> {
     pub(super) fn at(snapshot: &'a Snapshot) -> Self {
-        let own = snapshot.heard.iter().filter(|(_, heard)| heard.report.cluster == snapshot.cluster.cluster);
+        let own = snapshot.heard.iter().filter(|(_, heard)| heard.report.cluster == snapshot.cluster);
         let reports: BTreeMap<&NodeName, &Report> = own.map(|(name, heard)| (name, &heard.report)).collect();
         let running: BTreeMap<&NodeName, &Running> =
             reports.iter().filter_map(|(name, report)| Some((*name, report.server.running()?))).collect();

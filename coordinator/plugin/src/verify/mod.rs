@@ -13,7 +13,7 @@ use redisnode_planner::{MachineMember, Presence};
 
 use self::checks::{CHECKS, Check};
 use self::look::Look;
-use crate::gather::{Place, Snapshot};
+use crate::place::{Place, Snapshot};
 use crate::{Verdict, put};
 
 /// At most so many findings of one check are shown.
@@ -24,7 +24,7 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// Checks it. One look may fall between two steps of healthy work, so a finding is believed only when it lasts.
-pub(crate) async fn run(place: &Place) -> Result<Verdict, String> {
+pub(crate) async fn run(place: &impl Place) -> Result<Verdict, String> {
     let is_good = |checks: &[Check]| checks.iter().all(|check| check.wrong.is_empty());
     let deadline = Instant::now() + BELIEVED_AFTER;
     let mut checks = check(&place.snapshot().await?);
@@ -47,7 +47,7 @@ fn silent(snapshot: &Snapshot) -> Vec<String> {
     let why = |machine: &MachineMember| {
         let name = &machine.member.name;
         let heard = snapshot.heard.get(name);
-        let stranger = heard.filter(|heard| heard.report.cluster != snapshot.cluster.cluster);
+        let stranger = heard.filter(|heard| heard.report.cluster != snapshot.cluster);
         match (heard, stranger) {
             (_, Some(_)) => Some(format!("the agent at the address of {name} belongs to another cluster")),
             (Some(_), None) => None,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use redis_coordinator::machine::local::dir::ClusterFile;
 use redisnode_planner::Heard;
 use redisnode_proto::report::{Report, Running, ServerState};
 use redisnode_proto::topology::Health;
@@ -52,7 +51,6 @@ fn report(ordinal: usize) -> Report {
 fn pair() -> Snapshot {
     let mut resource = resource();
     (resource.spec.number_of_master, resource.spec.replication_factor) = (1, 1);
-    let cluster = ClusterFile { cluster: "c1".parse().unwrap(), name: "my".to_owned(), port: 7000 };
     let reports: Vec<Report> = vec![report(0), report(1)];
     let machine = reports.iter().map(|report| MachineMember {
         member: report.member.clone(),
@@ -65,7 +63,14 @@ fn pair() -> Snapshot {
     });
     let machine = machine.collect();
     let heard = reports.into_iter().map(|report| (report.member.name.clone(), Heard { report, at: Millis(0) }));
-    Snapshot { cluster, resource, machine, heard: heard.collect(), silent: BTreeMap::new() }
+    Snapshot {
+        name: "my".to_owned(),
+        cluster: "c1".parse().unwrap(),
+        resource,
+        machine,
+        heard: heard.collect(),
+        silent: BTreeMap::new(),
+    }
 }
 
 /// What is found wrong when `fault` is done to the pair: the check's first words and its findings.

@@ -28,7 +28,7 @@ use redisnode_proto::spec::{API_VERSION, ClusterSpec, KIND};
 pub use labels::{ROLE, SHARD, selector, selector_text};
 pub use revision::keep_pods;
 pub use template::Refused;
-pub use token::{MAY_FOUND, TOKEN, token_secret};
+pub use token::{MAY_FOUND, TOKEN, token_name, token_secret};
 
 /// The container of the server.
 pub const SERVER: &str = "redis";
@@ -110,7 +110,7 @@ impl Cluster<'_> {
 
     /// The name of the Secret with the token.
     pub fn token_secret(&self) -> String {
-        format!("{}-token", self.name)
+        token_name(self.name)
     }
 
     /// Whether each node has a claim of its own.

@@ -11,6 +11,11 @@ pub const TOKEN: &str = "token";
 /// Secret and not of the pods' template, which would change with it, and every pod with the template.
 pub const MAY_FOUND: &str = "may-found";
 
+/// The name of the Secret of the cluster `name`.
+pub fn token_name(name: &str) -> String {
+    format!("{name}-token")
+}
+
 /// The Secret with `token` (printable). `may_found`: the cluster has never been founded.
 pub fn token_secret(cluster: &Cluster, token: &str, may_found: bool) -> Secret {
     let text = |text: &str| ByteString(text.as_bytes().to_vec());

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::ResourceExt;
 use redisnode_planner::{MachineMember, Presence};
@@ -34,6 +35,20 @@ pub struct There<'a> {
     pub revision: Option<&'a str>,
     /// A claim keeps each member's data when its pod goes.
     pub claims: bool,
+}
+
+impl<'a> There<'a> {
+    /// The cluster `name`, by its StatefulSet.
+    pub fn by(name: &'a str, set: Option<&'a StatefulSet>, claims: bool) -> Self {
+        let spec = set.and_then(|set| set.spec.as_ref());
+        let status = set.and_then(|set| set.status.as_ref());
+        Self {
+            name,
+            replicas: spec.and_then(|spec| u32::try_from(spec.replicas?).ok()).unwrap_or(0),
+            revision: status.and_then(|status| status.update_revision.as_deref()),
+            claims,
+        }
+    }
 }
 
 /// The members, by ordinal.

@@ -95,14 +95,7 @@ impl Machine for PodMachine {
 
     fn members(&self) -> Vec<MachineMember> {
         let set = self.set();
-        let spec = set.as_ref().and_then(|set| set.spec.as_ref());
-        let status = set.as_ref().and_then(|set| set.status.as_ref());
-        let there = There {
-            name: &self.key.1,
-            replicas: spec.and_then(|spec| u32::try_from(spec.replicas?).ok()).unwrap_or(0),
-            revision: status.and_then(|status| status.update_revision.as_deref()),
-            claims: self.objects.claims(),
-        };
+        let there = There::by(&self.key.1, set.as_deref(), self.objects.claims());
         let pods = self.pods();
         let pods: Vec<&Pod> = pods.iter().map(Arc::as_ref).collect();
         members(&there, &pods, |name| self.node(name))
