@@ -2,9 +2,9 @@
 # The images that tests run in pods, made without an engine and without a registry.
 #
 #   images.sh OUT.tar pause                  redisnode.test/pause:1, what holds a pod's namespaces
-#   images.sh OUT.tar program NAME FILE      redisnode.test/NAME:dev, a static program alone, as user 65532
-#   images.sh OUT.tar server KIND TAG FOLDER redisnode.test/KIND:TAG, a real server: FOLDER is what servers.sh made of a
-#                                            family (its root, or else the installed program with its libraries)
+#   images.sh OUT.tar program IMAGE NAME FILE    a static program alone, as user 65532
+#   images.sh OUT.tar server IMAGE KIND FOLDER   a real server: FOLDER is what servers.sh made of a family (its root, or
+#                                                else the installed program with its libraries)
 #
 # A server's image also has a shell and the usual small programs (busybox), as stock images have.
 set -euo pipefail
@@ -54,8 +54,8 @@ root_of() { # FOLDER
     done
 }
 
-server() { # KIND TAG FOLDER
-    local kind=$1 tag=$2 folder=$3 part name
+server() { # IMAGE KIND FOLDER
+    local image=$1 kind=$2 folder=$3 part name
     part=$(root_of "$folder")
     if [ -n "$part" ]; then
         cp -a "$part/." "$root/"
@@ -74,7 +74,7 @@ server() { # KIND TAG FOLDER
     for name in $("$root/bin/busybox" --list); do
         [ -e "$root/bin/$name" ] || ln -s busybox "$root/bin/$name"
     done
-    "$here/image.sh" "redisnode.test/$kind:$tag" "$root" "$out" --workdir /data --entrypoint "$kind-server"
+    "$here/image.sh" "$image" "$root" "$out" --workdir /data --entrypoint "$kind-server"
 }
 
 case $what in
@@ -85,8 +85,8 @@ case $what in
         "$here/image.sh" redisnode.test/pause:1 "$root" "$out" --user 65535:65535 --entrypoint /busybox sleep 2147483647
         ;;
     program)
-        install -m 755 "$2" "$root/$1"
-        "$here/image.sh" "redisnode.test/$1:dev" "$root" "$out" --user 65532:65532 --entrypoint "/$1"
+        install -m 755 "$3" "$root/$2"
+        "$here/image.sh" "$1" "$root" "$out" --user 65532:65532 --entrypoint "/$2"
         ;;
     server) server "$@" ;;
     *) echo "no such image: $what" >&2; exit 2 ;;

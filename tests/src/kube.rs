@@ -27,6 +27,8 @@ pub use namespace::Namespace;
 pub use pod::Pod;
 pub use volumes::Volume;
 
+use crate::cluster::binaries;
+
 /// A cluster that runs until this is dropped.
 #[derive(Debug)]
 pub struct Kubernetes {
@@ -56,13 +58,14 @@ impl Kubernetes {
         &self.api
     }
 
-    /// A command that finds kubectl, helm and the kubeconfig. Run it with [`Kubernetes::inside`] if it has to reach the
+    /// A command that finds kubectl with its plugin, helm and the kubeconfig. Run it with [`Kubernetes::inside`] if it has to reach the
     /// API server, pods or services.
     pub fn command(&self, program: &str) -> Command {
         let own = self.programs.join(program);
         let mut command = if own.exists() { Command::new(own) } else { Command::new(program) };
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("KUBECONFIG", self.kubeconfig()).env("PATH", format!("{}:{path}", self.programs.display()));
+        let path = format!("{}:{}:{path}", self.programs.display(), binaries().display());
+        command.env("KUBECONFIG", self.kubeconfig()).env("PATH", path);
         // helm keeps files in the home folder otherwise.
         for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
             command.env(name, self.folder.join("helm"));

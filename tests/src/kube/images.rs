@@ -25,30 +25,42 @@ impl Kubernetes {
     /// A real server of a family, as `redisnode.test/valkey:9.1`: the server, its command line client and a shell.
     #[track_caller]
     pub fn server_image(&self, server: &Server) -> Image {
+        self.server_image_in(server, "redisnode.test")
+    }
+
+    /// The same, as `REPOSITORY/valkey:9.1`: under the name that a stock image has, say.
+    #[track_caller]
+    pub fn server_image_in(&self, server: &Server, repository: &str) -> Image {
         let kind = server.version.split_whitespace().next().expect("a version begins with its kind");
         let tag = server.family.strip_prefix(kind).and_then(|tag| tag.strip_prefix('-')).unwrap_or(&server.family);
         let folder = server.folder.display().to_string();
-        let args = ["server", kind, tag, &folder];
-        self.image(&format!("redisnode.test/{kind}:{tag}"), &server.server, &args)
+        let name = format!("{repository}/{kind}:{tag}");
+        self.image(&name, &server.server, &["server", &name, kind, &folder])
     }
 
     /// The agent's image, as `redisnode.test/redisnode:dev`: nothing but the program.
     #[track_caller]
     pub fn agent_image(&self) -> Image {
-        self.program_image("redisnode")
+        self.program_image("redisnode", "redisnode.test/redisnode:dev")
     }
 
     /// The coordinator's image, as `redisnode.test/redis-coordinator:dev`: nothing but the program.
     #[track_caller]
     pub fn coordinator_image(&self) -> Image {
-        self.program_image("redis-coordinator")
+        self.program_image("redis-coordinator", "redisnode.test/redis-coordinator:dev")
+    }
+
+    /// The image of one of our programs under the name that the charts give it.
+    #[track_caller]
+    pub fn released_image(&self, program: &str) -> Image {
+        self.program_image(program, &format!("redisnode/{program}:{}", env!("CARGO_PKG_VERSION")))
     }
 
     #[track_caller]
-    fn program_image(&self, name: &str) -> Image {
-        let file = binaries().join(name);
+    fn program_image(&self, program: &str, image: &str) -> Image {
+        let file = binaries().join(program);
         let path = file.display().to_string();
-        self.image(&format!("redisnode.test/{name}:dev"), &file, &["program", name, &path])
+        self.image(image, &file, &["program", image, program, &path])
     }
 
     /// The archive of an image, made anew if the file that it is made of, or what makes it, is newer.

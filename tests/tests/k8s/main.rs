@@ -6,6 +6,7 @@
 
 mod charts;
 mod cluster;
+mod cookbook;
 mod harness;
 mod healing;
 mod product;
