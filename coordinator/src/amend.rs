@@ -18,6 +18,15 @@ pub fn amend(status: &mut ClusterStatus, invalid_edit: Option<&str>, problems: &
     }
 }
 
+/// A wish of which the consequences are not known yet is not fulfilled: who waits for Ready after an edit must not see the
+/// Ready of before.
+pub fn hold_ready(status: &mut ClusterStatus, why: &str) {
+    let ready = status.conditions.iter_mut().find(|condition| condition.kind == ConditionType::Ready);
+    if let Some(ready) = ready.filter(|ready| ready.status == Truth::True) {
+        *ready = Condition::new(ConditionType::Ready, Truth::False, "NotObserved", why);
+    }
+}
+
 /// Merges our events into those of the agents, by time.
 pub fn merge_events<'a>(status: &mut ClusterStatus, ours: impl Iterator<Item = &'a Event>) {
     status.events.extend(ours.cloned());
@@ -53,6 +62,17 @@ mod tests {
         amend(&mut status, Some("line 3: no"), &[]);
         assert_eq!(status.conditions[0].reason, "InvalidEdit");
         assert!(status.waiting_for[0].contains("line 3: no"));
+    }
+
+    #[test]
+    fn only_what_is_ready_is_held_back() {
+        let ready = |truth| Condition::new(ConditionType::Ready, truth, "Healthy", "all is well");
+        let mut status = ClusterStatus { conditions: vec![ready(Truth::True)], ..Default::default() };
+        hold_ready(&mut status, "not seen yet");
+        assert_eq!((status.conditions[0].status, status.conditions[0].reason.as_str()), (Truth::False, "NotObserved"));
+        let mut status = ClusterStatus { conditions: vec![ready(Truth::Unknown)], ..Default::default() };
+        hold_ready(&mut status, "not seen yet");
+        assert_eq!(status.conditions[0].status, Truth::Unknown);
     }
 
     #[test]

@@ -54,6 +54,7 @@ mod tests {
 
     use super::*;
     use crate::admin::fleet::{self, AllShown};
+    use crate::clock::Clock;
 
     fn args(address: &str, seconds: u64) -> CheckArgs {
         CheckArgs { address: address.to_owned(), seconds }
@@ -63,7 +64,7 @@ mod tests {
     async fn a_coordinator_that_serves_is_ready() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let server = tokio::spawn(fleet::run(listener, AllShown::default()));
+        let server = tokio::spawn(fleet::run(listener, AllShown::default(), Clock::start()));
         run(args(&address, 5)).await.unwrap();
         server.abort();
     }

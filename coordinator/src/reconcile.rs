@@ -11,7 +11,7 @@ use redisnode_proto::{ClusterId, Generation, Millis};
 use tokio::sync::watch;
 
 use crate::agents::Agents;
-use crate::amend::{amend, merge_events};
+use crate::amend::{amend, hold_ready, merge_events};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::founding;
@@ -81,6 +81,12 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
         }
     }
 
+    /// The same, showing what it shows to the receivers of `shown`.
+    #[must_use]
+    pub fn showing(self, shown: watch::Sender<Shown>) -> Self {
+        Self { shown, ..self }
+    }
+
     /// What is shown, from now on.
     pub fn shown(&self) -> watch::Receiver<Shown> {
         self.shown.subscribe()
@@ -89,10 +95,14 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
     /// Works until it cannot.
     pub async fn run(&mut self) -> Result<Infallible, Failure> {
         loop {
+            let lagged = self.machine.lags();
             let members = self.observe();
-            let plan = self.decide(&members).await;
+            let mut plan = self.decide(&members).await;
             self.publish(&plan, &members);
             self.carry_out(&plan, &members).await;
+            if let Some(why) = lagged.or_else(|| self.machine.lags()).filter(|_| !plan.paused) {
+                hold_ready(&mut plan.status, &why);
+            }
             self.report(plan, &members)?;
             self.something_happens().await;
         }

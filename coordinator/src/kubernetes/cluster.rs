@@ -50,6 +50,7 @@ pub(super) async fn run(common: Common, key: ClusterKey, shown: watch::Sender<Sh
             break;
         }
         let Err(why) = Box::pin(begin(&common, &key, &object, &shown)).await;
+        shown.send_replace(Shown::default());
         tracing::warn!(cluster = %Shower::name(&key), why, "cannot look after the cluster; tries again");
         Shower::new(&common, &key, &object).tell_trouble(&why).await;
         drop(tokio::time::timeout(AGAIN_AFTER, changes.changed()).await);
@@ -76,13 +77,14 @@ async fn begin(
     let term = Term::new(common.leadership.terms().await?);
     let client = redisnode_http::Client::new(Some(token.clone()));
     tracing::info!(cluster = %Shower::name(key), spec = source.wanted().generation, "looks after the cluster");
-    let mut coordinator = Coordinator::new(source, machine, cluster, &client, common.clock, term);
+    let mut coordinator =
+        Coordinator::new(source, machine, cluster, &client, common.clock, term).showing(shown.clone());
     let own = coordinator.shown();
     let mut shower = Shower::new(common, key, object);
     tokio::select! {
         end = coordinator.run() => end.map_err(|failure| failure.to_string()),
         () = secret.keep(own.clone()) => Err("the keeper of the token ended".to_owned()),
-        () = shower.follow(own, shown, &writer) => Err("the showing of the status ended".to_owned()),
+        () = shower.follow(own, &writer) => Err("the showing of the status ended".to_owned()),
         () = gone(common, key, &uid) => Err("the resource was deleted".to_owned()),
     }
 }
@@ -147,7 +149,7 @@ impl Shower {
         format!("{namespace}/{name}")
     }
 
-    async fn follow(&mut self, mut own: watch::Receiver<Shown>, shown: &watch::Sender<Shown>, writer: &Writer) {
+    async fn follow(&mut self, mut own: watch::Receiver<Shown>, writer: &Writer) {
         loop {
             if tokio::time::timeout(AT_MOST_EVERY, own.changed()).await.is_ok_and(|changed| changed.is_err()) {
                 return;
@@ -158,7 +160,6 @@ impl Shower {
                 self.teller.tell(&status.events).await;
                 self.label(&status.nodes, writer).await;
             }
-            shown.send_replace(now);
         }
     }
 

@@ -7,7 +7,7 @@ use kube::Client;
 use kube::runtime::events::{Event as ToTell, EventType, Recorder, Reporter};
 use redisnode_proto::event::{Event, Severity};
 
-use crate::failure::whole;
+use super::ask::ask;
 
 /// What was told and is remembered; more than the status shows.
 const REMEMBERED: usize = 256;
@@ -44,8 +44,8 @@ impl Teller {
                 action: "Decide".to_owned(),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &self.reference).await {
-                tracing::warn!(error = whole(&error), "an event could not be told");
+            if let Err(why) = ask("an event could not be told", self.recorder.publish(&event, &self.reference)).await {
+                tracing::warn!(why);
             }
         }
     }

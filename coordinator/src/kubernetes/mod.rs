@@ -1,6 +1,7 @@
 //! `redis-coordinator kubernetes`: RedisCluster resources as sources, pods as members, one coordinator for each, under one
 //! Lease. Who does not lead does nothing; who loses the lead ends, and is started again as one that waits.
 
+pub mod ask;
 pub mod cache;
 mod cluster;
 pub mod crd;
@@ -56,7 +57,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         .map_err(|error| Failure::Runtime(format!("{error}: choose another address with --listen")))?;
     let all = AllShown::default();
     let mut tasks = JoinSet::new();
-    let admin = fleet::run(listener, Arc::clone(&all));
+    let admin = fleet::run(listener, Arc::clone(&all), clock);
     tasks.spawn(async move {
         admin.await;
         "the HTTP server ended".to_owned()

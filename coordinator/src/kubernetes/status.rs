@@ -7,7 +7,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use redisnode_proto::status::{ClusterStatus, Condition};
 use serde_json::{Map, Value, json};
 
-use crate::failure::whole;
+use super::ask::ask;
 
 /// No more than one write a second, whatever happens.
 pub(super) const AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -77,8 +77,8 @@ fn without_figures(mut status: Value) -> Value {
 pub(super) async fn write(api: &Api<DynamicObject>, name: &str, uid: &str, status: &Value) -> Result<(), String> {
     // A merge patch leaves what is not named: a field that is gone must be said to be gone.
     let patch = json!({"metadata": {"uid": uid}, "status": complete(status)});
-    let patched = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-    patched.map(drop).map_err(|error| format!("status of {name}: {}", whole(&error)))
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    ask(format!("status of {name}"), api.patch_status(name, &params, &patch)).await.map(drop)
 }
 
 fn complete(status: &Value) -> Value {

@@ -12,8 +12,8 @@ use redisnode_http::Token;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::ask::ask;
 use super::objects::{MAY_FOUND, TOKEN, token_secret};
-use crate::failure::whole;
 use crate::machine::pods::{Objects, Writer};
 use crate::reconcile::Shown;
 
@@ -40,7 +40,7 @@ impl TokenSecret {
     pub(super) async fn look(&self, founded: bool) -> Result<(), String> {
         let api = self.writer.api::<Secret>();
         let name = &self.name;
-        let found = api.get_opt(name).await.map_err(|error| format!("Secret {name}: {}", whole(&error)))?;
+        let found = ask(format!("Secret {name}"), api.get_opt(name)).await?;
         let Some(secret) = found else {
             let text = match self.token.current() {
                 Ok(known) => known,
@@ -48,15 +48,15 @@ impl TokenSecret {
             };
             let secret = self.objects.with(|cluster| token_secret(cluster, &text, !founded));
             // If another one was faster, the next look finds its token.
-            let made = api.create(&PostParams::default(), &secret).await;
-            let made = made.map_err(|error| format!("Secret {name} cannot be made: {}", whole(&error)))?;
+            let params = PostParams::default();
+            let made = ask(format!("Secret {name} cannot be made"), api.create(&params, &secret)).await?;
             tracing::info!(name, "the Secret of the token was made");
             return self.take(&made);
         };
         if founded && secret.data.as_ref().is_some_and(|data| data.contains_key(MAY_FOUND)) {
             let patch = json!({"metadata": {"uid": secret.uid()}, "data": {MAY_FOUND: null}});
-            let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-            patched.map_err(|error| format!("Secret {name}: {}", whole(&error)))?;
+            let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+            ask(format!("Secret {name}"), api.patch(name, &params, &patch)).await?;
         }
         self.take(&secret)
     }

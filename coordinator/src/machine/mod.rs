@@ -29,6 +29,11 @@ pub trait Machine: Send {
     /// storage.
     fn renew(&mut self, member: &Member) -> impl Future<Output = ()> + Send;
 
+    /// Why [`Self::members`] may not show yet what the newest wish means for them, a sentence; nothing once they do.
+    fn lags(&self) -> Option<String> {
+        None
+    }
+
     /// What is wrong now.
     fn problems(&self) -> Vec<Problem>;
 

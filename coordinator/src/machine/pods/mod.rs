@@ -119,6 +119,14 @@ impl Machine for PodMachine {
         self.delete(&member.name).await;
     }
 
+    /// Which pods a new template makes old is known only when the StatefulSet's controller has seen it.
+    fn lags(&self) -> Option<String> {
+        let set = self.set();
+        let seen = set.as_deref().is_some_and(|set| self.objects.is_observed(set));
+        (!seen || !self.problems.is_empty())
+            .then(|| format!("the controller of StatefulSet {} has not seen the newest template yet", self.key.1))
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let own = self.problems.iter().map(|(what, why)| Problem::new(what, why.clone()));
         own.chain(self.pods().iter().filter_map(|pod| members::trouble(pod))).collect()

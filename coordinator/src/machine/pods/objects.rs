@@ -67,6 +67,14 @@ impl Objects {
         })
     }
 
+    /// Whether the controller of `set`, as it is in the cache, has seen what was written to it last: by this life, or by
+    /// anybody before it.
+    pub(super) fn is_observed(&self, set: &StatefulSet) -> bool {
+        let written = self.applied.get(&id(set)).and_then(|applied| applied.mark.as_ref()?.parse::<i64>().ok());
+        let observed = set.status.as_ref().and_then(|status| status.observed_generation);
+        written.or(set.metadata.generation).is_some_and(|written| observed.is_some_and(|observed| observed >= written))
+    }
+
     /// Writes what is not as it is wanted, with `replicas` pods. `set` is the StatefulSet that the wish was decided on.
     pub(super) async fn keep(
         &mut self,
@@ -93,7 +101,7 @@ impl Objects {
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
-        let id = format!("{} {}", <K as Resource>::kind(&()), wanted.name_any());
+        let id = id(wanted);
         if let Some(owner) = seen.and_then(|seen| stranger(seen, &self.uid)) {
             return Err(format!(
                 "{id} is there already and belongs to {owner}: remove it, or give the cluster another name"
@@ -118,6 +126,10 @@ impl Applied {
         let untouched = seen.is_some_and(|seen| mark(seen) == self.mark);
         self.wanted == *wanted && (untouched || now.saturating_duration_since(self.at) < LAG)
     }
+}
+
+fn id<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{} {}", K::kind(&()), object.name_any())
 }
 
 /// What changes with each change of what is wanted of an object: the generation, and for kinds that have none the

@@ -1,24 +1,20 @@
 //! Every write to the API server for one cluster. Each is made only while this process leads, and carries what it was
 //! decided on: a leader that has slept changes nothing.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::failure::whole;
+use crate::kubernetes::ask::ask_unless;
 use crate::kubernetes::lease::Leadership;
 
 /// Whose fields are ours, for the API server.
 pub const MANAGER: &str = "redis-coordinator";
 
-/// An API server that does not answer a write for so long is not waited for: the cluster's other work must go on.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// The API server's codes for an object that has changed since it was seen, and for one that is gone.
+/// The API server's codes for an object that has changed since it was seen, and for one that is gone: no errors, the next
+/// decision is made on what there is then.
 const CHANGED: u16 = 409;
 const GONE: u16 = 404;
 
@@ -68,7 +64,7 @@ impl Writer {
         let params = PatchParams::apply(MANAGER).force();
         let (api, patch) = (self.api::<K>(), Patch::Apply(&wanted));
         let what = format!("{} {name}", K::kind(&()));
-        unless_changed(&what, &[CHANGED], api.patch(&name, &params, &patch)).await
+        ask_unless(what, &[CHANGED], api.patch(&name, &params, &patch)).await
     }
 
     /// Deletes a pod, in order, if it is still the one that this was decided on.
@@ -79,7 +75,7 @@ impl Writer {
         let params = if at_once { params.grace_period(0) } else { params };
         let name = pod.name_any();
         let api = self.api::<Pod>();
-        unless_changed(&format!("pod {name}"), &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
+        ask_unless(format!("pod {name}"), &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
     }
 
     /// Sets labels of a pod, if it is still the one that this was decided on.
@@ -90,29 +86,10 @@ impl Writer {
         let patch = serde_json::json!({"metadata": {"uid": pod.uid(), "labels": labels}});
         let name = pod.name_any();
         let (api, params, patch) = (self.api::<Pod>(), PatchParams::default(), Patch::Merge(&patch));
-        unless_changed(&format!("pod {name}"), &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch))
-            .await
-            .map(drop)
+        ask_unless(format!("pod {name}"), &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch)).await.map(drop)
     }
 
     async fn check(&self) -> Result<(), String> {
         if self.leadership.holds().await { Ok(()) } else { Err("this coordinator does not lead any more".to_owned()) }
-    }
-}
-
-/// The answer to a write; `None` for the codes that are no error there: what it was decided on has changed, or is gone.
-async fn unless_changed<T>(
-    what: &str,
-    excused: &[u16],
-    write: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<Option<T>, String> {
-    match tokio::time::timeout(DEADLINE, write).await {
-        Ok(Ok(answer)) => Ok(Some(answer)),
-        Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => {
-            tracing::debug!(what, code = status.code, "it has changed meanwhile; decides anew");
-            Ok(None)
-        }
-        Ok(Err(error)) => Err(format!("{what}: {}", whole(&error))),
-        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", DEADLINE.as_secs())),
     }
 }

@@ -1,0 +1,28 @@
+//! One request to the API server. One that is not answered is not waited for: the cluster's other work must go on.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::failure::whole;
+
+/// How long an answer is waited for.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The answer to a request about `what`. The error is a sentence.
+pub async fn ask<T>(what: impl Display, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    ask_unless(what, &[], request).await.and_then(|answer| answer.ok_or_else(|| "it has gone".to_owned()))
+}
+
+/// The same; `None` for the codes that are no error there.
+pub async fn ask_unless<T>(
+    what: impl Display,
+    excused: &[u16],
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<Option<T>, String> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(Ok(answer)) => Ok(Some(answer)),
+        Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => Ok(None),
+        Ok(Err(error)) => Err(format!("{what}: {}", whole(&error))),
+        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", DEADLINE.as_secs())),
+    }
+}
