@@ -48,6 +48,9 @@ pub struct ClusterStatus {
     /// Which pods are the cluster's, as a label selector. Only on Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+    /// The Lease of the coordinator that wrote this, `namespace/name`. Only on Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinator: Option<String>,
 }
 
 /// Names of conditions.

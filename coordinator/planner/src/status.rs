@@ -42,6 +42,7 @@ pub(crate) fn show(seen: &Seen) -> ClusterStatus {
         events: Vec::new(),
         columns: None,
         selector: None,
+        coordinator: None,
     }
 }
 

@@ -18,7 +18,7 @@ use super::events::Teller;
 use super::lease::Leadership;
 use super::objects::{Images, ROLE, SHARD, selector_text};
 use super::resource::{api_resource, cluster_id};
-use super::status::{self, AT_MOST_EVERY, Written};
+use super::status::{self, AT_MOST_EVERY, Places, Written};
 use super::token::TokenSecret;
 use crate::amend::amend;
 use crate::clock::Clock;
@@ -38,6 +38,8 @@ pub(super) struct Common {
     pub(super) leadership: Leadership,
     pub(super) images: Images,
     pub(super) identity: String,
+    /// Its Lease, `namespace/name`.
+    pub(super) lease: String,
     pub(super) users_are_assigned: bool,
     pub(super) clock: Clock,
 }
@@ -119,7 +121,7 @@ struct Shower {
     cache: Cache,
     key: ClusterKey,
     uid: String,
-    selector: String,
+    places: Places,
     written: Written,
     teller: Teller,
 }
@@ -139,7 +141,7 @@ impl Shower {
             cache: common.cache.clone(),
             key: key.clone(),
             uid: object.uid().unwrap_or_default(),
-            selector: selector_text(&key.1),
+            places: Places { selector: selector_text(&key.1), lease: common.lease.clone() },
             written: Written::found(object.data.get("status")),
             teller: Teller::new(common.client.clone(), regarding, &common.identity),
         }
@@ -165,7 +167,7 @@ impl Shower {
 
     async fn show(&mut self, status: &ClusterStatus) {
         let now = std::time::Instant::now();
-        let Some(due) = self.written.due(status, &self.selector, now) else { return };
+        let Some(due) = self.written.due(status, &self.places, now) else { return };
         match status::write(&self.api, &self.key.1, &self.uid, &due).await {
             Ok(()) => self.written.wrote(due, now),
             Err(why) => tracing::warn!(why, "the status cannot be written; tries again"),

@@ -70,13 +70,15 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let cache = Cache::start(&client, options.namespace.as_deref(), &mut tasks);
     let keeper = leadership.clone();
     tasks.spawn(async move { keeper.keep().await });
-    let identity = options.lease.identity.clone();
+    let (identity, lease) =
+        (options.lease.identity.clone(), format!("{}/{}", options.lease.namespace, options.lease.name));
     let common = Common {
         client,
         cache,
         leadership: leadership.clone(),
         images: options.images,
         identity,
+        lease,
         users_are_assigned: options.users_are_assigned,
         clock,
     };

@@ -16,6 +16,15 @@ const FIGURES_EVERY: Duration = Duration::from_secs(15);
 /// Fields of a node's entry, and of the whole, that change all the time.
 const FIGURES: [&str; 4] = ["keys", "usedMemory", "maxMemory", "progress"];
 
+/// What only a status on Kubernetes says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    /// Finds the cluster's pods.
+    pub(super) selector: String,
+    /// The writer's Lease.
+    pub(super) lease: String,
+}
+
 /// What was written last.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -25,10 +34,11 @@ pub(super) struct Written {
 
 impl Written {
     /// The status as it is to be written, if it is to be written now.
-    pub(super) fn due(&self, status: &ClusterStatus, selector: &str, now: Instant) -> Option<Value> {
+    pub(super) fn due(&self, status: &ClusterStatus, places: &Places, now: Instant) -> Option<Value> {
         let mut status = status.clone();
         status.columns = Some(status.in_columns());
-        status.selector = Some(selector.to_owned());
+        status.selector = Some(places.selector.clone());
+        status.coordinator = Some(places.lease.clone());
         // They are Kubernetes events of their own.
         status.events.clear();
         date(&mut status, &self.status);
@@ -105,11 +115,11 @@ mod tests {
     #[test]
     fn what_has_not_changed_is_not_written_again() {
         let (mut written, now) = (Written::default(), Instant::now());
-        let first = written.due(&status(Truth::True, "OK"), "a=b", now).unwrap();
+        let first = written.due(&status(Truth::True, "OK"), &Places::default(), now).unwrap();
         written.wrote(first, now);
-        assert_eq!(written.due(&status(Truth::True, "OK"), "a=b", now + FIGURES_EVERY), None);
-        assert_eq!(written.due(&status(Truth::True, "KO"), "a=b", now), None, "not twice in a second");
-        assert!(written.due(&status(Truth::True, "KO"), "a=b", now + AT_MOST_EVERY).is_some());
+        assert_eq!(written.due(&status(Truth::True, "OK"), &Places::default(), now + FIGURES_EVERY), None);
+        assert_eq!(written.due(&status(Truth::True, "KO"), &Places::default(), now), None, "not twice in a second");
+        assert!(written.due(&status(Truth::True, "KO"), &Places::default(), now + AT_MOST_EVERY).is_some());
     }
 
     #[test]
@@ -120,10 +130,10 @@ mod tests {
         ]})));
         let date = |value: &Value| value["conditions"][0]["lastTransitionTime"].clone();
         let now = Instant::now();
-        let same = written.due(&status(Truth::True, "OK"), "a=b", now).unwrap();
+        let same = written.due(&status(Truth::True, "OK"), &Places::default(), now).unwrap();
         assert_eq!(date(&same), json!("2020-01-01T00:00:00Z"));
         written.wrote(same, now);
-        let other = written.due(&status(Truth::False, "KO"), "a=b", now + AT_MOST_EVERY).unwrap();
+        let other = written.due(&status(Truth::False, "KO"), &Places::default(), now + AT_MOST_EVERY).unwrap();
         assert_ne!(date(&other), json!("2020-01-01T00:00:00Z"));
     }
 }

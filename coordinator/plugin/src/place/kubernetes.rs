@@ -22,6 +22,7 @@ use redisnode_proto::{ClusterId, Report};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
+use super::lease;
 use super::proxy::Proxy;
 use super::{DEADLINE, Place};
 
@@ -198,8 +199,12 @@ impl Place for Namespaced {
     }
 
     async fn told(&self) -> Result<Option<RedisCluster>, String> {
-        let resource = self.resource().await?;
-        Ok(resource.status.is_some().then_some(resource))
+        let mut resource = self.resource().await?;
+        let Some(status) = &mut resource.status else { return Ok(None) };
+        if let Some(silent) = lease::silent(&self.client, status.coordinator.as_deref()).await {
+            status.waiting_for.push(silent);
+        }
+        Ok(Some(resource))
     }
 
     async fn members(&self) -> Result<Vec<MachineMember>, String> {

@@ -1,6 +1,7 @@
 //! Where a cluster is, and how its agents are asked: a folder on this machine, or a Kubernetes.
 
 pub(crate) mod kubernetes;
+mod lease;
 pub(crate) mod local;
 mod proxy;
 
