@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Show a cluster and its nodes, or a line for each cluster.
     Status(StatusArgs),
     /// Check the cluster, a line for each check, from what its nodes say now.
-    Verify(Named),
+    Verify(VerifyArgs),
     /// Show what is done next and why, and what is not done and why. Changes nothing.
     Plan(PlanArgs),
     /// Make a replica the primary of its shard in the place of NODE, with no acknowledged write lost.
@@ -70,6 +70,17 @@ pub(crate) struct StatusArgs {
     /// Show it again and again.
     #[arg(short, long)]
     pub(crate) watch: bool,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    /// How long to wait until every check passes: members report one after the other, and after a loss servers need some
+    /// node time-outs to forget who has gone.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    pub(crate) wait: u64,
 }
 
 /// Options of `plan`.
@@ -117,7 +128,8 @@ impl Command {
                 (name, _) => name.clone(),
             },
             Self::Handoff(args) => args.node.as_str().rsplit_once('-').map(|(cluster, _)| cluster.to_owned()),
-            Self::Verify(named) | Self::Pause(named) | Self::Resume(named) => named.name.clone(),
+            Self::Verify(args) => args.cluster.name.clone(),
+            Self::Pause(named) | Self::Resume(named) => named.name.clone(),
         })
     }
 }

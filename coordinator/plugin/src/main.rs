@@ -75,7 +75,7 @@ async fn on_kubernetes(kubernetes: &Kubernetes, command: &Command) -> Result<Ver
 async fn on(place: &impl Place, command: &Command) -> Result<Verdict, String> {
     match command {
         Command::Status(args) => status::run(place, args).await,
-        Command::Verify(_) => verify::run(place).await,
+        Command::Verify(args) => verify::run(place, args).await,
         Command::Plan(args) => plan::run(place, args).await,
         Command::Handoff(args) => handoff::run(place, args).await,
         Command::Pause(_) => pause::run(place, true).await,

@@ -13,20 +13,20 @@ use redisnode_planner::{MachineMember, Presence};
 
 use self::checks::{CHECKS, Check};
 use self::look::Look;
+use crate::cli::VerifyArgs;
 use crate::place::{Place, Snapshot};
 use crate::{Verdict, put};
 
 /// At most so many findings of one check are shown.
 const SHOWN: usize = 5;
 
-/// Members report after each other, an idle one once a second: what is wrong for so long is wrong.
-const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Checks it. One look may fall between two steps of healthy work, so a finding is believed only when it lasts.
-pub(crate) async fn run(place: &impl Place) -> Result<Verdict, String> {
+/// Checks it. One look may fall between two steps of healthy work (an idle member reports once a second), so a finding is
+/// believed only when it lasts.
+pub(crate) async fn run(place: &impl Place, args: &VerifyArgs) -> Result<Verdict, String> {
     let is_good = |checks: &[Check]| checks.iter().all(|check| check.wrong.is_empty());
-    let deadline = Instant::now() + BELIEVED_AFTER;
+    let deadline = Instant::now() + Duration::from_secs(args.wait);
     let mut checks = check(&place.snapshot().await?);
     while !is_good(&checks) && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
