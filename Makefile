@@ -29,8 +29,9 @@ THEME  ?=
 ONLY   ?=
 # What docker/build.sh takes from the environment; it has defaults.
 export TAG DOCKER_REGISTRY ENGINE ARCHITECTURES
+VERSION ?=
 
-.PHONY: help run build test test-e2e test-matrix test-k8s simulate bench lint fmt generate images publish servers kubernetes
+.PHONY: help run build test test-e2e test-matrix test-k8s simulate bench lint fmt generate images publish release servers kubernetes
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -68,7 +69,7 @@ lint: ## formatting and clippy, as CI checks them
 	@tests/setup.sh linker && tests/setup.sh components
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@for script in tests/*.sh tests/k8s/*.sh docker/*.sh charts/*/files/*.sh .ci/run; do bash -n "$$script"; done
+	@for script in tests/*.sh tests/k8s/*.sh docker/*.sh charts/*/files/*.sh .ci/run .ci/release.sh; do bash -n "$$script"; done
 
 fmt: ## format the code
 	@cargo fmt --all
@@ -84,6 +85,9 @@ images: ## the images of agent and coordinator, by docker, podman or buildah [TA
 
 publish: images ## push them to a registry [DOCKER_REGISTRY=registry.example.com/team TAG=version]
 	@docker/build.sh publish $(target)/images
+
+release: ## all that is given out, under one version, in dist/VERSION [VERSION=1.2.3 IMAGES=no DOCKER_REGISTRY=redisnode]
+	@.ci/release.sh "$(VERSION)"
 
 servers: ## real servers of every family, for tests and benches, in target/servers
 	@tests/servers.sh $(target)/servers all

@@ -2,9 +2,11 @@
 # The images of the agent (redisnode) and the coordinator (redis-coordinator), by docker, podman or buildah.
 #
 #   build.sh engine          which engine works here; a sentence if none does
-#   build.sh programs OUT    OUT/ARCHITECTURE/{redisnode,redis-coordinator}, static, for each architecture
+#   build.sh programs OUT    OUT/ARCHITECTURE/{redisnode,redis-coordinator,kubectl-rediscluster}, static, for each
+#                            architecture
 #   build.sh images FROM     images of the programs in FROM: REGISTRY/NAME:TAG for this machine's architecture, and
 #                            REGISTRY/NAME:TAG-ARCHITECTURE for each, if there are several
+#   build.sh archives FROM   OCI archives of these images in FROM: NAME-TAG-linux-ARCHITECTURE.oci.tar
 #   build.sh publish FROM    push them; of several architectures REGISTRY/NAME:TAG is a list
 #
 # From the environment, all with defaults:
@@ -12,12 +14,13 @@
 #   ENGINE                   docker, podman or buildah: the first that works
 #   ARCHITECTURES            "amd64 arm64": those whose Rust target (…-unknown-linux-musl) and C compiler are installed
 #   SOURCE_DATE_EPOCH        seconds since 1970 that the images are dated by: the last commit's
+#   REVISION                 the commit that they are labelled with: the checkout's
 # The same commit, toolchain and SOURCE_DATE_EPOCH give the same images.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { echo "$*" >&2; }
 die() { say "$*"; exit 1; }
-[ $# = 2 ] || [ "$*" = engine ] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# = 2 ] || [ "$*" = engine ] || { sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2; }
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
 tag=${TAG:-$version}
@@ -78,7 +81,7 @@ programs() { # OUT
             env "CC_${triple//-/_}=$cc" "$linker=$cc" make --no-print-directory -C "$root" build "triple=$triple"
         fi
         mkdir -p "$1/$architecture"
-        for name in "${names[@]}"; do
+        for name in "${names[@]}" kubectl-rediscluster; do
             install -m 755 "$(realpath "${CARGO_TARGET_DIR:-$root/target}")/$triple/release/$name" "$1/$architecture/$name"
         done
     done
@@ -101,8 +104,8 @@ date_and_labels() {
     epoch=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || echo 0)}
     export SOURCE_DATE_EPOCH=$epoch
     created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
-    revision=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)
-    [ -z "$(git -C "$root" status --porcelain 2>/dev/null)" ] || revision=$revision-dirty
+    revision=${REVISION:-$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)}
+    [ -n "${REVISION:-}" ] || [ -z "$(git -C "$root" status --porcelain 2>/dev/null)" ] || revision=$revision-dirty
 }
 
 dockerfile() { # NAME
@@ -158,6 +161,35 @@ images() { # FROM
     done
 }
 
+archives() { # FROM
+    local engine name architecture all image file folder
+    all=$(built "$1")
+    read -ra all <<<"$all"
+    engine=$(engine)
+    date_and_labels
+    for name in "${names[@]}"; do
+        for architecture in "${all[@]}"; do
+            image=$registry/$name:$tag
+            [ ${#all[@]} = 1 ] || image=$image-$architecture
+            file=$1/$name-$tag-linux-$architecture.oci.tar
+            folder=$(mktemp -d)
+            case $engine in
+                docker) docker save --output "$folder/archive" "$image" ;;
+                podman) podman save --quiet --format oci-archive --output "$folder/archive" "$image" >/dev/null ;;
+                buildah) buildah push --quiet "$image" "oci-archive:$folder/archive:$registry/$name:$tag" ;;
+            esac
+            mkdir "$folder/content"
+            tar -xf "$folder/archive" -C "$folder/content"
+            [ -e "$folder/content/oci-layout" ] || die "the docker of this machine saves no OCI archives: use version 25 or newer, or ENGINE=buildah"
+            # The engines date an archive by when it was made.
+            tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+                -cf "$file" -C "$folder/content" .
+            rm -rf "$folder"
+            say "$engine saved $image as $file"
+        done
+    done
+}
+
 # Where podman and buildah push to: for them a name without a registry is not Docker's.
 destination() { # IMAGE
     case ${1%%/*} in *.* | *:* | localhost) echo "docker://$1" ;; *) echo "docker://docker.io/$1" ;; esac
@@ -202,6 +234,6 @@ push() { # IMAGE ARCHITECTURE…
 
 case $1 in
     engine) engine ;;
-    programs | images | publish) "$1" "$2" ;;
+    programs | images | archives | publish) "$1" "$2" ;;
     *) die "no such command: $1" ;;
 esac
