@@ -39,7 +39,7 @@ fn gather(folder: &Path, text: &mut String) {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if path.is_dir() && name != "tests" && name != "target" {
             gather(&path, text);
-        } else if name.ends_with(".rs") && !name.contains("test") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !name.contains("test") {
             let file = fs::read_to_string(&path).expect("a readable file");
             text.push_str(file.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default());
         }
@@ -101,9 +101,14 @@ fn first_cells(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
 }
 
+/// What stands under a heading, up to the next one as high.
+fn under<'t>(text: &'t str, level: &str, name: &str) -> &'t str {
+    let rest = text.split(&format!("\n{level} {name}\n")).nth(1).unwrap_or_else(|| panic!("no section {name}"));
+    rest.split(&format!("\n{level} ")).next().unwrap_or_default()
+}
+
 fn section<'t>(text: &'t str, name: &str) -> &'t str {
-    let rest = text.split(&format!("\n## {name}\n")).nth(1).unwrap_or_else(|| panic!("there is no section {name}"));
-    rest.split("\n## ").next().unwrap_or_default()
+    under(text, "##", name)
 }
 
 #[test]
@@ -115,6 +120,22 @@ fn every_word_of_a_status_is_explained() {
     let explained: BTreeSet<&str> = quoted(section).into_iter().chain(headings).collect();
     let missing: Vec<String> = all_words().into_iter().filter(|word| !explained.contains(word.as_str())).collect();
     assert!(missing.is_empty(), "docs/operations.md, Troubleshooting, does not say what these are: {missing:?}");
+}
+
+#[test]
+fn reasons_to_wait_and_states_of_nodes_have_their_own_tables() {
+    let document = operations();
+    let troubles = section(&document, "Troubleshooting");
+    let table = |name: &str| -> BTreeSet<String> {
+        first_cells(under(troubles, "###", name)).flat_map(quoted).map(str::to_owned).collect()
+    };
+    assert_eq!(table("What it waits for"), variants("coordinator/planner/src/decision.rs", "Why"));
+    let states = read("coordinator/planner/src/status/nodes.rs");
+    assert_eq!(table("States of nodes"), words(&states));
+    let code = code("agent/src/node");
+    let problems: BTreeSet<String> =
+        code.split(".problem(").skip(1).filter_map(|rest| rest.split('"').nth(1)).map(str::to_owned).collect();
+    assert_eq!(table("Problems"), problems);
 }
 
 #[test]
@@ -180,7 +201,7 @@ fn list<'v>(value: &'v Value, name: &str) -> &'v Vec<Value> {
 /// Groups, resource and verbs of each rule of the coordinator, as the document's table has them.
 fn rights() -> BTreeSet<String> {
     let text = read("charts/redis-coordinator/templates/_rules.tpl");
-    let rules: String = text.lines().filter(|line| !line.contains("{{")).map(|line| format!("{line}\n")).collect();
+    let rules = text.lines().filter(|line| !line.contains("{{")).collect::<Vec<_>>().join("\n");
     let rules: Vec<Value> = serde_saphyr::from_str(&rules).unwrap();
     let words = |rule: &Value, name: &str| {
         let words: Vec<&str> = list(rule, name).iter().filter_map(Value::as_str).collect();
@@ -197,8 +218,8 @@ fn rights() -> BTreeSet<String> {
 #[test]
 fn the_rights_that_are_explained_are_those_of_the_chart() {
     let document = operations();
-    let rows = section(&document, "Rights").lines().filter(|line| line.starts_with("| ") && line.contains("`"));
-    let cells = |row: &str| row.splitn(5, '|').take(4).map(|cell| format!("{cell}|")).collect::<String>();
+    let rows = section(&document, "Rights").lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let cells = |row: &str| row.splitn(5, '|').take(4).collect::<Vec<_>>().join("|") + "|";
     let told: BTreeSet<String> = rows.map(cells).collect();
     assert_eq!(told, rights());
 }
@@ -220,9 +241,11 @@ fn workflows_have_least_rights_and_pinned_actions() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for file in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/operations.md"] {
-        let text = read(file);
-        let folder = root().join(file).parent().unwrap().to_owned();
+    let documents = fs::read_dir(root().join("docs")).unwrap().flatten();
+    let documents = documents.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
+    for file in documents.chain(["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()]) {
+        let text = read(&file);
+        let folder = root().join(&file).parent().unwrap().to_owned();
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
             let path = target.split('#').next().unwrap_or_default();
