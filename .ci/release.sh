@@ -154,7 +154,7 @@ package_charts() {
         "$helm" package "$source/charts/$chart" --destination "$folder" >/dev/null
         # helm dates its archive by when it was made.
         mkdir "$folder/content"
-        tar -xzf "$folder/$chart-$version.tgz" -C "$folder/content"
+        tar -xzmf "$folder/$chart-$version.tgz" -C "$folder/content"
         pack "$folder/content" "$chart" >"$new/$chart-$version.tgz"
         rm -rf "$folder/content"
     done
