@@ -12,7 +12,8 @@ use serde_json::Value;
 /// Words in code that look like a word of a status and are none.
 const NO_REASONS: [&str; 1] = ["Valkey"];
 /// How the coordinator's shell says a word of a status: what stands before it.
-const SAID_BY: [&str; 4] = ["Problem::new(\"", "self.note(\"", "degrade(status, \"", "PlannedEvent::warning(\""];
+const SAID_BY: [&str; 5] =
+    ["Truth::False, \"", "Problem::new(\"", "self.note(\"", "degrade(status, \"", "PlannedEvent::warning(\""];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_owned()

@@ -77,8 +77,6 @@ pub enum Why {
     NotRetired,
     /// Something else is not in order, and this waits for better times.
     NotHealthy,
-    /// One after the other.
-    OneAtATime,
     /// A dead primary's slots wait for a replica that may still take over.
     TakeoverPending,
     /// A server that belongs to no member is in the cluster.
