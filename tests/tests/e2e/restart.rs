@@ -82,9 +82,14 @@ fn of_the_coordinator_in_a_scale_out(server: &Server) {
     load.audit(&cluster.ports()).assert_clean();
 }
 
+/// With storage that has each acknowledged write: with `everysec`, the default, a server puts writes off for up to two
+/// seconds while the disk is busy, and a kill loses them.
+fn written_at_once(spec: Spec) -> Spec {
+    Spec { config: vec![("appendfsync".to_owned(), "always".to_owned())], ..spec.stored() }
+}
+
 fn of_everything_with_storage(server: &Server) {
-    let spec = Spec { config: vec![("appendfsync".to_owned(), "always".to_owned())], ..Spec::of(3, 1).stored() };
-    let mut cluster = LocalCluster::start(server, spec);
+    let mut cluster = LocalCluster::start(server, written_at_once(Spec::of(3, 1)));
     let keys = put(&cluster.ports(), "stored-", 300);
     let before = cluster.wait_settled(Duration::from_secs(10));
     cluster.kill_everything();
@@ -115,7 +120,7 @@ fn of_everything_without_storage(server: &Server) {
 /// A replica that became a primary of a new shard has the old shard's keys in its append-only file, unless it is emptied:
 /// a restart would bring back what its owner has deleted meanwhile.
 fn of_a_former_replica_on_its_old_data(server: &Server) {
-    let mut cluster = LocalCluster::start(server, Spec::of(1, 1).stored());
+    let mut cluster = LocalCluster::start(server, written_at_once(Spec::of(1, 1)));
     let keys = put(&cluster.ports(), "old-", 400);
     wait_in_sync(&cluster);
     let primary = cluster.a_primary();
