@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use redisnode_agent::resp::{Auth, Command, Connection, Reply, RespError, Secret};
+use redisnode_agent::resp::{Access, Auth, Command, Connection, Reply, RespError, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -41,7 +41,7 @@ async fn want(stream: &mut TcpStream, bytes: &[u8]) {
 }
 
 async fn open(address: SocketAddr, deadline: Duration) -> Connection {
-    let mut connection = Connection::open(address, &Auth::None, PATIENT).await.unwrap();
+    let mut connection = Connection::open(address, &Access::default(), PATIENT).await.unwrap();
     connection.set_deadline(deadline);
     connection
 }
@@ -59,7 +59,7 @@ async fn it_introduces_itself_before_anything_else() {
     })
     .await;
     let auth = Auth::User { name: "agent".into(), password: Secret::new("hunter2") };
-    let mut connection = Connection::open(address, &auth, PATIENT).await.unwrap();
+    let mut connection = Connection::open(address, &auth.clone().into(), PATIENT).await.unwrap();
     assert_eq!(connection.call(&["PING"]).await.unwrap(), Reply::Status("PONG".into()));
     task.await.unwrap();
 }
@@ -71,7 +71,7 @@ async fn a_wrong_password_is_refused_without_being_shown() {
         stream.write_all(b"-WRONGPASS invalid username-password pair\r\n").await.unwrap();
     })
     .await;
-    let error = Connection::open(address, &Auth::Password(Secret::new("hunter2")), PATIENT).await.unwrap_err();
+    let error = Connection::open(address, &Auth::Password(Secret::new("hunter2")).into(), PATIENT).await.unwrap_err();
     assert!(error.refusal().unwrap().starts_with("WRONGPASS"));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 }
@@ -81,7 +81,7 @@ async fn nobody_there_is_said_with_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = Connection::open(address, &Auth::None, PATIENT).await.unwrap_err();
+    let error = Connection::open(address, &Access::default(), PATIENT).await.unwrap_err();
     assert!(matches!(error, RespError::Connect { .. }));
     assert!(error.to_string().contains(&address.to_string()));
     assert!(!error.is_outcome_unknown());
@@ -91,7 +91,7 @@ async fn nobody_there_is_said_with_the_address() {
 async fn a_peer_that_accepts_but_never_answers_the_password_is_timed_out() {
     let (address, task) = peer(async |_stream| std::future::pending::<()>().await).await;
     let auth = Auth::Password(Secret::new("x"));
-    let error = Connection::open(address, &auth, SHORT).await.unwrap_err();
+    let error = Connection::open(address, &auth.clone().into(), SHORT).await.unwrap_err();
     assert!(matches!(error, RespError::TimedOut { .. }), "{error}");
     task.abort();
 }

@@ -42,6 +42,9 @@ pub struct Settings {
     /// The user's directives, valid ones only.
     #[serde(default)]
     pub redis_config: BTreeMap<String, String>,
+    /// Commands by their own names, in capitals, with their new ones; an empty one disables the command.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename_commands: BTreeMap<String, String>,
 }
 
 /// A member as the Layout lists it.
@@ -158,7 +161,12 @@ mod tests {
             cluster: "c-1".parse().unwrap(),
             generation: Generation { term, sequence },
             founding: None,
-            settings: Settings { node_timeout: Millis(15_000), storage: true, redis_config: BTreeMap::new() },
+            settings: Settings {
+                node_timeout: Millis(15_000),
+                storage: true,
+                redis_config: BTreeMap::new(),
+                rename_commands: BTreeMap::new(),
+            },
             members: vec![member("r-0", "u0"), member("r-1", "u1")],
             shards: vec![LayoutShard {
                 name: "s-0".parse().unwrap(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::layout::Settings;
 use crate::slots::SlotSet;
 use crate::topology::Role;
 use crate::{ClusterId, ConfigEpoch, Layout, Member, NodeId, NodeName, Offset, Slot};
@@ -56,6 +57,10 @@ pub struct Ledger {
     /// The member has left: its server is reset, its data gone.
     #[serde(default)]
     pub retired: bool,
+    /// What the present or last life of the server is configured with: what it was started with, and what was changed while
+    /// it ran. Absent as long as it has not started under a Layout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured: Option<Settings>,
 }
 
 impl Ledger {
@@ -78,6 +83,7 @@ impl Ledger {
             open_at_start: None,
             data_lost: None,
             retired: false,
+            configured: None,
         }
     }
 }

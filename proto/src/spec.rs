@@ -1,8 +1,12 @@
 //! The `RedisCluster` resource, as its users write it. Unknown fields are refused, not ignored.
 
+pub mod commands;
 mod count;
+mod eviction;
 mod labels;
+mod max_memory;
 mod quantity;
+mod rename;
 mod reserved;
 #[cfg(feature = "schema")]
 mod schema;
@@ -18,8 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::ClusterStatus;
 
+pub use eviction::{BadPolicy, EvictionPolicy};
 pub use labels::{LABEL_DOMAIN, OWN_LABELS};
+pub use max_memory::{ContainerMemory, DEFAULT_PERCENT, MAX_PERCENT, MEMORY_DIRECTIVES, MIN_SIZE, MaxMemory};
 pub use quantity::{BadQuantity, Quantity};
+pub use rename::MAX_RENAMED;
 pub use reserved::{ALLOWED_CLUSTER, RESERVED, RESERVED_PREFIXES, reserved};
 pub use storage::{ClaimPolicy, Storage};
 pub use suggest::{hint, known_fields, suggest};
@@ -99,11 +106,21 @@ pub struct ClusterSpec {
     /// quotes. What the nodes' agents set themselves is refused.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub redis_config: BTreeMap<String, ConfigValue>,
+    /// Other names for commands, from old to new; "" disables one. Servers restart for it, one after the other. Commands
+    /// that servers or agents send to each other keep their names, and so does every command that changes data.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename_commands: BTreeMap<String, String>,
+    /// How much data each server may hold. Without it, as much as its machine gives. `maxMemory: {}` is 75 percent of the
+    /// memory limit of podTemplate's container redis.
+    #[serde(deserialize_with = "max_memory::required", skip_serializing_if = "Option::is_none")]
+    pub max_memory: Option<MaxMemory>,
     /// Keep data on disk, in an append-only file unless redisConfig says otherwise. Without it the cluster is a cache:
     /// empty after a full stop. With a size each node has a volume claim of its own; `storage: {}` keeps the data for
     /// as long as the pod lives.
     #[serde(deserialize_with = "storage::required", skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// How servers and pods are restarted for a change that needs it.
+    pub rollout: Rollout,
     /// How slots are moved.
     pub migration: Migration,
     /// The name of the Service that clients connect to; the cluster's own name if it is left out. Only on Kubernetes.
@@ -126,7 +143,10 @@ impl Default for ClusterSpec {
             replication_factor: 1,
             node_timeout: NodeTimeout::default(),
             redis_config: BTreeMap::new(),
+            rename_commands: BTreeMap::new(),
+            max_memory: None,
             storage: None,
+            rollout: Rollout::default(),
             migration: Migration::default(),
             service_name: None,
             pod_template: None,
@@ -139,6 +159,24 @@ impl ClusterSpec {
     /// How many members the spec asks for.
     pub fn members(&self) -> u32 {
         self.number_of_master.saturating_mul(self.replication_factor.saturating_add(1))
+    }
+}
+
+/// How servers and pods are restarted for a change that needs it: replicas first, a primary after it has handed over, never
+/// two nodes of one shard at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Rollout {
+    /// How many nodes may be away at the same time, each of another shard: 1 to 1000. Nodes that are not in order for
+    /// another reason count too. A majority of the nodes always stays, and without replicas it is one at a time.
+    #[serde(deserialize_with = "count::max_unavailable")]
+    pub max_unavailable: u32,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { max_unavailable: 1 }
     }
 }
 

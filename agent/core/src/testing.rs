@@ -85,7 +85,12 @@ pub(crate) fn layout(shards: usize, replicas: usize) -> Layout {
         cluster: "cl-1".parse().unwrap(),
         generation: Generation { term: 1, sequence: 1 },
         founding: None,
-        settings: Settings { node_timeout: TIMEOUT, storage: true, redis_config: BTreeMap::new() },
+        settings: Settings {
+            node_timeout: TIMEOUT,
+            storage: true,
+            redis_config: BTreeMap::new(),
+            rename_commands: BTreeMap::new(),
+        },
         members: (0..shards * (replicas + 1)).map(listed).collect(),
         shards: (0..shards).map(shard).collect(),
         forget: Vec::new(),

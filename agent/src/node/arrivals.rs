@@ -23,7 +23,7 @@ impl Arrivals {
     /// Connections for one call.
     pub(super) fn take(&self, shared: &Shared) -> Lanes {
         let kept = self.idle().pop();
-        let fresh = || Lanes::new(shared.address.server(), shared.auth(), CONNECT_WITHIN, SET_WITHIN);
+        let fresh = || Lanes::new(shared.address.server(), shared.access(), CONNECT_WITHIN, SET_WITHIN);
         kept.map_or_else(fresh, |(lanes, _)| lanes)
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn doubles(
 
 async fn at_target(shared: &Shared, target: &NodeId, keys: &[Bytes]) -> Result<Vec<Bytes>, RespError> {
     let Some(address) = address_of(shared, target) else { return Ok(Vec::new()) };
-    let mut connection = Connection::open(address, &shared.auth(), WITHIN).await?;
+    let mut connection = Connection::open(address, &shared.access(), WITHIN).await?;
     connection.set_deadline(WITHIN);
     let asks: Vec<Command> =
         keys.iter().flat_map(|key| [Command::new("ASKING"), Command::new("EXISTS").bytes(key.clone())]).collect();

@@ -192,7 +192,7 @@ impl Reconciler {
             state.problem(
                 "ServerExits",
                 format!(
-                    "the server ends right after its start: {text}; look at the spec's redisConfig and at server.log"
+                    "the server ends right after its start: {text}; look at the spec's redisConfig and renameCommands, and at server.log"
                 ),
             );
         } else if !state.stopping {

@@ -19,7 +19,7 @@ use super::arrivals::Arrivals;
 use super::migrate::Jobs;
 use crate::files::{FileError, write_json};
 use crate::launch_client::LaunchClient;
-use crate::resp::{Auth, Connection, RespError, Secret};
+use crate::resp::{Access, Auth, Connection, Names, RespError, Secret};
 
 /// Most events that a Report carries.
 const EVENTS_KEPT: usize = 64;
@@ -171,6 +171,13 @@ impl Shared {
         secrets.password.map_or(Auth::None, |password| Auth::Password(Secret::new(password)))
     }
 
+    /// How servers are spoken to: the own one, under the names that it has started with, and others.
+    pub(super) fn access(&self) -> Access {
+        let configured = self.state().ledger.configured.clone();
+        let names = configured.map(|settings| Names::new(&settings.rename_commands)).unwrap_or_default();
+        Access { auth: self.auth(), names }
+    }
+
     pub(super) fn place(&self) -> ServerPlace {
         ServerPlace {
             bind: vec![self.args.interface()],
@@ -182,7 +189,7 @@ impl Shared {
 
     /// A new connection to the own server.
     pub(super) async fn connect(&self, deadline: Duration) -> Result<Connection, RespError> {
-        Connection::open(self.address.server(), &self.auth(), deadline).await
+        Connection::open(self.address.server(), &self.access(), deadline).await
     }
 
     /// Notes an answer of a peer's agent.

@@ -58,7 +58,7 @@ impl Reconciler {
             state.server = ServerState::Waiting { reason };
             return;
         }
-        self.shared.state().settle("CannotStart");
+        self.begins_anew();
         let argv = argv(program);
         tracing::info!(?row, gated = birth.gated, "starting the server");
         self.shared.state().server = ServerState::Starting;
@@ -71,8 +71,16 @@ impl Reconciler {
         }
         self.started_at = Some(now);
         self.gate = birth.gated.then_some(OpenGate { started_at: now, paused_at: None });
-        self.applied = self.shared.layout().map(|layout| layout.settings);
         self.await_start().await;
+    }
+
+    /// What the last life had of the settings, or did not take, is over: the next one starts with what `prepare` wrote down.
+    fn begins_anew(&mut self) {
+        let mut state = self.shared.state();
+        state.settle("CannotStart");
+        state.settle("WrongDirective");
+        state.restart_needed.clear();
+        self.applied.clone_from(&state.ledger.configured);
     }
 
     /// The launcher says what came of the order; until then the process would still look dead.
@@ -91,7 +99,7 @@ impl Reconciler {
     fn prepare(&mut self, birth: &Birth) -> Result<(), String> {
         let dir = self.shared.args.dir.clone();
         let settings = self.shared.layout().map(|layout| layout.settings);
-        let file = config::render(&config::directives(settings.as_ref(), &self.shared.place()));
+        let file = config::file(settings.as_ref(), &self.shared.place());
         write_durably(&dir.join("server.conf"), file.as_bytes()).map_err(|error| whole(&error))?;
         folder::mend_nodes_conf(&dir, &self.known_addresses()).map_err(|error| whole(&error))?;
         if let Some(why) = self.why_aside(birth.aside) {
@@ -114,6 +122,7 @@ impl Reconciler {
             ledger.started_empty = empty;
             ledger.gated = birth.gated;
             ledger.deposed = birth.deposed;
+            ledger.configured = settings;
             if birth.lost.is_some() {
                 ledger.data_lost.clone_from(&birth.lost);
             }

@@ -79,7 +79,7 @@ impl Reconciler {
     /// Takes away what the owner of these slots has too, slot by slot.
     pub(super) async fn drop_doubles(&mut self, slots: &SlotSet, owner: &NodeName) -> Result<(), RespError> {
         let Some((id, address)) = server_of(&self.shared, owner) else { return Ok(()) };
-        let mut theirs = Connection::open(address, &self.shared.auth(), WITHIN).await?;
+        let mut theirs = Connection::open(address, &self.shared.access(), WITHIN).await?;
         theirs.set_deadline(WITHIN);
         let (mut dropped, mut kept) = (0, 0);
         for slot in slots.iter() {

@@ -7,6 +7,7 @@ use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::encode::extend_encode_borrowed;
 use redis_protocol::resp2::types::{BorrowedFrame, RangeFrame};
 
+use super::names::Names;
 use super::reply::Reply;
 use super::scan::Scan;
 
@@ -53,12 +54,11 @@ impl Decoder {
     }
 }
 
-/// Appends one command to what will be sent.
-pub(super) fn encode(args: &[impl AsRef<[u8]>], out: &mut BytesMut) -> Result<(), String> {
-    if args.is_empty() {
-        return Err("a command needs a name".to_owned());
-    }
-    let words: Vec<BorrowedFrame<'_>> = args.iter().map(|arg| BorrowedFrame::BulkString(arg.as_ref())).collect();
+/// Appends one command to what will be sent, under the name that the server knows it by.
+pub(super) fn encode(args: &[impl AsRef<[u8]>], names: &Names, out: &mut BytesMut) -> Result<(), String> {
+    let Some((name, rest)) = args.split_first() else { return Err("a command needs a name".to_owned()) };
+    let words = std::iter::once(names.on_the_wire(name.as_ref())).chain(rest.iter().map(AsRef::as_ref));
+    let words: Vec<BorrowedFrame<'_>> = words.map(BorrowedFrame::BulkString).collect();
     extend_encode_borrowed(out, &BorrowedFrame::Array(&words), false).map(|_| ()).map_err(|error| error.to_string())
 }
 
@@ -158,11 +158,11 @@ mod tests {
 
     #[test]
     fn a_command_is_an_array_of_its_bytes() {
-        let mut out = BytesMut::new();
-        encode(&[&b"SET"[..], b"a b", b"\r\n\0", b""], &mut out).unwrap();
-        encode(&["PING"], &mut out).unwrap();
+        let (mut out, names) = (BytesMut::new(), Names::default());
+        encode(&[&b"SET"[..], b"a b", b"\r\n\0", b""], &names, &mut out).unwrap();
+        encode(&["PING"], &names, &mut out).unwrap();
         assert_eq!(&out[..], b"*4\r\n$3\r\nSET\r\n$3\r\na b\r\n$3\r\n\r\n\0\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n");
-        assert!(encode(&[""; 0], &mut out).is_err());
+        assert!(encode(&[""; 0], &names, &mut out).is_err());
     }
 
     #[test]

@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::auth::Auth;
 use super::codec::{Decoder, encode};
 use super::command::{Command, label};
 use super::error::RespError;
+use super::names::{Access, Names};
 use super::reply::Reply;
 use super::window::{WindowReceiver, WindowSender, split};
 
@@ -27,17 +27,20 @@ pub struct Connection {
     /// Why this connection must not be used any more. Also set while a call is under way, so that a call that is
     /// dropped leaves it set.
     pub(super) broken: Option<String>,
+    /// What the server calls its commands.
+    pub(super) names: Names,
 }
 
 impl Connection {
     /// Connects and introduces itself, both within `deadline`, which is also the deadline of each later call until
     /// [`Connection::set_deadline`]. Errors: [`RespError::Connect`], [`RespError::TimedOut`], and
     /// [`RespError::Refused`] with the command `AUTH` if the server does not take the password.
-    pub async fn open(address: SocketAddr, auth: &Auth, deadline: Duration) -> Result<Self, RespError> {
+    pub async fn open(address: SocketAddr, access: &Access, deadline: Duration) -> Result<Self, RespError> {
         let work = async {
             let stream = connect(address).await?;
-            let mut connection = Self { stream, decoder: Decoder::default(), deadline, broken: None };
-            if let Some(command) = auth.command() {
+            let names = access.names.clone();
+            let mut connection = Self { stream, decoder: Decoder::default(), deadline, broken: None, names };
+            if let Some(command) = access.auth.command() {
                 connection.demand(&command).await?;
             }
             Ok(connection)
@@ -56,7 +59,7 @@ impl Connection {
     pub async fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Result<Reply, RespError> {
         let what = label(args);
         let mut out = BytesMut::new();
-        encode(args, &mut out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
+        encode(args, &self.names, &mut out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
         let mut replies = self.exchange(&what, &out, 1).await?;
         // One reply was asked for, and `exchange` gives as many as it was asked for.
         Ok(replies.pop().unwrap_or(Reply::Nil))
@@ -83,7 +86,8 @@ impl Connection {
         };
         let mut out = BytesMut::new();
         for command in commands {
-            encode(command.args(), &mut out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
+            encode(command.args(), &self.names, &mut out)
+                .map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
         }
         self.exchange(&what, &out, commands.len()).await
     }

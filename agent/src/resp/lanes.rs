@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::auth::Auth;
 use super::command::Command;
 use super::connection::Connection;
 use super::error::RespError;
+use super::names::Access;
 use super::reply::Reply;
 
 /// Connections to one server, opened when they are needed.
 #[derive(Debug)]
 pub struct Lanes {
     address: SocketAddr,
-    auth: Auth,
+    access: Access,
     connect_within: Duration,
     deadline: Duration,
     open: Vec<Connection>,
@@ -27,8 +27,8 @@ pub struct Lanes {
 
 impl Lanes {
     /// No connection yet. `deadline` is that of each later call, `connect_within` that of each connecting.
-    pub fn new(address: SocketAddr, auth: Auth, connect_within: Duration, deadline: Duration) -> Self {
-        Self { address, auth, connect_within, deadline, open: Vec::new() }
+    pub fn new(address: SocketAddr, access: Access, connect_within: Duration, deadline: Duration) -> Self {
+        Self { address, access, connect_within, deadline, open: Vec::new() }
     }
 
     /// Runs one command on one of the connections. A server's refusal is a [`Reply::Error`], not an error.
@@ -88,8 +88,8 @@ impl Lanes {
         self.open.retain(|connection| !connection.is_poisoned());
         let mut opening = JoinSet::new();
         for _ in self.open.len()..wanted {
-            let (address, auth, within) = (self.address, self.auth.clone(), self.connect_within);
-            opening.spawn(async move { Connection::open(address, &auth, within).await });
+            let (address, access, within) = (self.address, self.access.clone(), self.connect_within);
+            opening.spawn(async move { Connection::open(address, &access, within).await });
         }
         let mut failed = None;
         for opened in opening.join_all().await {

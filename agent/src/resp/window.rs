@@ -15,6 +15,7 @@ use super::codec::{Decoder, encode};
 use super::command::Command;
 use super::connection::{Connection, read_reply};
 use super::error::RespError;
+use super::names::Names;
 use super::reply::Reply;
 
 /// The half that sends. Dropping it ends the window: the receiver still gets the replies that are due.
@@ -25,6 +26,7 @@ pub struct WindowSender {
     room: Arc<Semaphore>,
     sent: mpsc::UnboundedSender<Sent>,
     deadline: Duration,
+    names: Names,
     fate: Arc<Fate>,
     /// A write is under way, or was dropped half-way.
     is_writing: bool,
@@ -66,7 +68,8 @@ impl WindowSender {
         }
         let what = command.label();
         self.out.clear();
-        encode(command.args(), &mut self.out).map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
+        encode(command.args(), &self.names, &mut self.out)
+            .map_err(|reason| RespError::Protocol { what: what.clone(), reason })?;
         let place = Arc::clone(&self.room)
             .acquire_owned()
             .await
@@ -148,7 +151,7 @@ impl Fate {
 
 /// Makes the two halves of a connection.
 pub(super) fn split(connection: Connection, room: usize) -> (WindowSender, WindowReceiver) {
-    let Connection { stream, decoder, deadline, broken } = connection;
+    let Connection { stream, decoder, deadline, broken, names } = connection;
     let fate = Arc::new(Fate(broken.map(OnceLock::from).unwrap_or_default()));
     let room = Arc::new(Semaphore::new(room.clamp(1, Semaphore::MAX_PERMITS)));
     let (reader, writer) = stream.into_split();
@@ -159,6 +162,7 @@ pub(super) fn split(connection: Connection, room: usize) -> (WindowSender, Windo
         room: Arc::clone(&room),
         sent: sent_in,
         deadline,
+        names,
         fate: Arc::clone(&fate),
         is_writing: false,
     };

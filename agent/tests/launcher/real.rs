@@ -42,7 +42,7 @@ async fn connect(port: u16) -> Connection {
     let auth = Auth::Password(Secret::new("hunter2"));
     let by = Instant::now() + PATIENT;
     loop {
-        match Connection::open(address, &auth, PATIENT).await {
+        match Connection::open(address, &auth.clone().into(), PATIENT).await {
             Ok(connection) => return connection,
             Err(error) => assert!(Instant::now() < by, "{error}"),
         }

@@ -83,3 +83,31 @@ async fn a_restart_in_order_is_no_death_however_soon_after_the_start() {
     assert!(log.contains("Restarting"), "{log}");
     assert!(!log.contains("ServerDied") && !log.contains("ServerExits"), "{log}");
 }
+
+#[tokio::test]
+async fn names_that_the_server_would_not_start_with_are_said_and_wait_for_no_restart() {
+    let Some(path) = servers("system") else { return };
+    let scene = Scene::start("names", 14, 1, path, 2).await;
+    let told = async |needed: &[&str], said: Option<&str>| {
+        scene
+            .until(PATIENT, "the server's word on the names", async || {
+                let report = scene.report(&scene.pods[0]).await?;
+                let problem = report.problems.iter().find(|problem| problem.reason == "WrongDirective");
+                let fits = match (said, problem) {
+                    (Some(said), Some(problem)) => problem.message.contains(said),
+                    (None, None) => true,
+                    _ => false,
+                };
+                (fits && report.restart_needed == needed).then_some(())
+            })
+            .await;
+    };
+    scene.rename(&[("KEYS", "hidden"), ("COMMANDLOG", "")]).await;
+    told(&[], Some("rename-command COMMANDLOG: it has no such command")).await;
+    scene.rename(&[("KEYS", "hidden"), ("MONITOR", "scan")]).await;
+    told(&[], Some("rename-command scan: it has a command of this name")).await;
+    scene.rename(&[("KEYS", "hidden")]).await;
+    told(&["rename-command"], None).await;
+    scene.rename(&[]).await;
+    told(&[], None).await;
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redisnode_agent::resp::{Auth, Command, Connection, Reply};
+use redisnode_agent::resp::{Access, Command, Connection, Reply};
 
 use crate::scene::Scene;
 
@@ -10,7 +10,7 @@ const WITHIN: Duration = Duration::from_secs(2);
 const KEYS: usize = 300;
 
 async fn connect(scene: &Scene, pod: usize) -> Option<Connection> {
-    Connection::open(scene.pods[pod].server(), &Auth::None, WITHIN).await.ok()
+    Connection::open(scene.pods[pod].server(), &Access::default(), WITHIN).await.ok()
 }
 
 /// What the server of a pod says to a command.

@@ -145,7 +145,12 @@ impl Scene {
             cluster: "test.pods".parse().unwrap(),
             generation: Generation { term: 1, sequence },
             founding,
-            settings: Settings { node_timeout: self.node_timeout, storage: true, redis_config },
+            settings: Settings {
+                node_timeout: self.node_timeout,
+                storage: true,
+                redis_config,
+                rename_commands: BTreeMap::new(),
+            },
             members: members.collect(),
             shards: shards.collect(),
             forget: Vec::new(),
@@ -157,6 +162,16 @@ impl Scene {
             let answer = self.client.put_layout(pod.http(), layout, CALL).await.unwrap();
             assert_eq!(answer, LayoutAnswer::Taken, "{}", pod.name);
         }
+    }
+
+    /// The Layout that the members have, with commands renamed.
+    pub(crate) async fn rename(&self, renamed: &[(&str, &str)]) {
+        let report = self.report(&self.pods[0]).await.unwrap();
+        let mut layout = report.ledger.layout.unwrap();
+        layout.generation.sequence += 1;
+        layout.settings.rename_commands =
+            renamed.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
+        self.publish(&layout).await;
     }
 
     pub(crate) async fn report(&self, pod: &Pod) -> Option<Report> {

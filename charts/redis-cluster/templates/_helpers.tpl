@@ -66,6 +66,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- toYaml $template -}}
 {{- end }}
 
+{{/* The field maxMemory; empty without. */}}
+{{- define "redis-cluster.maxMemory" -}}
+{{- $values := .Values.maxMemory | default dict -}}
+{{- if or $values.enabled $values.size -}}
+{{- $memory := dict "policy" ($values.policy | default "noeviction") -}}
+{{- if $values.size }}{{ $_ := set $memory "size" $values.size }}{{ else }}{{ $_ := set $memory "percent" (int ($values.percent | default 75)) }}{{ end -}}
+{{- toYaml $memory -}}
+{{- end -}}
+{{- end }}
+
 {{/* The field storage; empty without. */}}
 {{- define "redis-cluster.storage" -}}
 {{- $values := .Values.storage -}}

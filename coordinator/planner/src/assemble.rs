@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use redisnode_proto::layout::Settings;
-use redisnode_proto::spec::ClusterSpec;
-use redisnode_proto::{DOCUMENT_VERSION, Generation, Layout, LayoutMember, NodeId, NodeName};
+use redisnode_proto::{DOCUMENT_VERSION, Generation, Layout, LayoutMember, NodeId, NodeName, spec};
 
 use crate::decision::PlannedEvent;
 use crate::draft::{Shard, Wanted};
 use crate::facts::{Facts, Node};
 use crate::forget;
+use crate::world::Presence;
 
 /// What was decided about members and ids.
 #[derive(Clone, Debug, Default)]
@@ -29,21 +29,17 @@ pub(crate) fn layout(facts: &Facts, wanted: &Wanted, decided: &Decided, generati
         cluster: facts.world.cluster.clone(),
         generation,
         founding: decided.founding.clone(),
-        settings: settings(facts.world.spec),
+        settings: settings(facts),
         members: nodes.filter_map(|node| line(facts, node, decided)).collect(),
         shards: decided.shards.iter().map(Shard::to_layout).collect(),
         forget: decided.forget.iter().cloned().collect(),
     }
 }
 
-/// What every server is configured with. Names of directives are written in lower case.
-fn settings(spec: &ClusterSpec) -> Settings {
-    let directives = spec.redis_config.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_string()));
-    Settings {
-        node_timeout: spec.node_timeout.millis(),
-        storage: spec.storage.is_some(),
-        redis_config: directives.collect(),
-    }
+/// What every server is configured with, in the containers that are there.
+fn settings(facts: &Facts) -> Settings {
+    let there = facts.world.machine.iter().filter(|member| member.presence != Presence::Gone);
+    spec::settings(facts.world.spec, there.map(|member| member.memory))
 }
 
 /// Whoever has a seat, leaves, or was listed and is not gone; and wanted members that were heard, but not in the

@@ -42,16 +42,16 @@ pub(crate) fn settled(facts: &Facts, shards: &[Shard], wanted: &Wanted) -> Resul
     }
 }
 
-/// Its primary runs and all its replicas are in sync.
+/// Its primary runs and all its replicas are in sync; else the first thing that is amiss.
 pub(crate) fn shard_is_well(facts: &Facts, shard: &Shard) -> Result<(), String> {
-    if !facts.runs(&shard.primary) {
-        return Err(format!(
-            "the server of {}, primary of {}, does not run or was not heard",
-            shard.primary, shard.name
-        ));
-    }
-    match shard.replicas.iter().find(|name| !facts.in_sync(name, &shard.primary)) {
-        Some(name) => Err(format!("{name} is not in sync with {}", shard.primary)),
-        None => Ok(()),
-    }
+    amiss(facts, shard).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// What is amiss in it, a sentence for each member that is not in order.
+pub(crate) fn amiss(facts: &Facts, shard: &Shard) -> Vec<String> {
+    let silent = (!facts.runs(&shard.primary))
+        .then(|| format!("the server of {}, primary of {}, does not run or was not heard", shard.primary, shard.name));
+    let behind = shard.replicas.iter().filter(|name| !facts.in_sync(name, &shard.primary));
+    let behind = behind.map(|name| format!("{name} is not in sync with {}", shard.primary));
+    silent.into_iter().chain(behind).collect()
 }

@@ -1,8 +1,9 @@
-//! Servers that must restart for their configuration: replicas first, a primary only after its handoff, one member
-//! at a time. What is not in order stops the restart of what is; a member that is not ready itself and holds no only
+//! Servers that must restart for their configuration: replicas first, a primary only after its handoff, one member of a
+//! shard at a time and as many shards as the spec allows. What is not in order stops the restart of what is; a member that is not ready itself and holds no only
 //! copy is always next, so that a bad configuration can be taken back.
 
 use redisnode_proto::NodeName;
+use redisnode_proto::judge::majority;
 
 use crate::decision::{IntentKind, PlannedEvent, Why};
 use crate::draft::{Notes, Shard, Wanted};
@@ -38,28 +39,61 @@ pub(crate) fn restarts(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, not
     if !facts.nodes.iter().any(Node::waits_for_restart) {
         return restart;
     }
-    if let Err(reason) = health::calm(facts, shards, wanted) {
-        if restart.is_empty() {
-            let message = format!("no healthy server restarts for its new configuration yet: {reason}");
-            notes.decline(Why::NotHealthy, message);
+    let room = match room(facts, shards, wanted) {
+        Ok(room) => room,
+        Err(reason) => {
+            if restart.is_empty() {
+                let message = format!("no healthy server restarts for its new configuration yet: {reason}");
+                notes.decline(Why::NotHealthy, message);
+            }
+            return restart;
         }
-        return restart;
-    }
-    let next_replica = shards.iter().flat_map(|shard| &shard.replicas).find(|name| waits(facts, name)).cloned();
-    if let Some(name) = next_replica {
+    };
+    let well: Vec<usize> =
+        shards.iter().enumerate().filter(|(_, s)| health::shard_is_well(facts, s).is_ok()).map(|(i, _)| i).collect();
+    let next = |shard: &Shard| shard.replicas.iter().find(|name| waits(facts, name)).cloned();
+    let (with_replica, without): (Vec<usize>, Vec<usize>) =
+        well.into_iter().partition(|index| shards.get(*index).is_some_and(|shard| next(shard).is_some()));
+    let replicas = with_replica.iter().filter_map(|index| next(shards.get(*index)?)).take(room);
+    for name in replicas {
         say(&name, "a replica", notes);
         restart.push(name);
-        return restart;
     }
-    let primary = shards.iter().position(|shard| waits(facts, &shard.primary));
-    if let Some(index) = primary
-        && !handoffs::for_a_restart(facts, shards, index, notes)
+    let primaries = without.into_iter().filter(|index| shards.get(*index).is_some_and(|s| waits(facts, &s.primary)));
+    for index in primaries.take(room.saturating_sub(with_replica.len())).collect::<Vec<_>>() {
+        hand_off(facts, shards, index, notes);
+    }
+    restart
+}
+
+/// How many more members may be away: what the spec allows, less those that are not in order now. Two of one shard never
+/// are, so each is of another shard. A majority of the members stays: without it nothing would be decided. Shards without
+/// replicas go one after the other, by the one member more. A primary that does not run stops all: no restart does that.
+fn room(facts: &Facts, shards: &[Shard], wanted: &Wanted) -> Result<usize, String> {
+    health::settled(facts, shards, wanted)?;
+    let members = usize::try_from(wanted.members).unwrap_or(usize::MAX);
+    let asked = usize::try_from(facts.world.spec.rollout.max_unavailable).unwrap_or(usize::MAX);
+    let safe = if wanted.replicas == 0 { 1 } else { members.saturating_sub(majority(members)) };
+    let most = asked.min(safe).max(1);
+    if let Some(shard) = shards.iter().find(|shard| !facts.runs(&shard.primary)) {
+        health::shard_is_well(facts, shard)?;
+    }
+    let away: Vec<String> = shards.iter().flat_map(|shard| health::amiss(facts, shard)).collect();
+    match most.checked_sub(away.len()).filter(|room| *room > 0) {
+        Some(room) => Ok(room),
+        None if most == 1 => Err(away.join("; ")),
+        None => Err(format!("{most} members at a time, and these are not in order: {}", away.join("; "))),
+    }
+}
+
+/// A primary restarts as a replica, after somebody took over from it.
+fn hand_off(facts: &Facts, shards: &mut [Shard], index: usize, notes: &mut Notes) {
+    if !handoffs::for_a_restart(facts, shards, index, notes)
         && let Some(shard) = shards.get(index)
     {
         let message = format!("{} does not restart: no replica in sync can take over from it", shard.primary);
         notes.decline(Why::OnlyCopy, message);
     }
-    restart
 }
 
 fn waits(facts: &Facts, name: &NodeName) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redisnode_proto::spec::ClusterSpec;
+use redisnode_proto::spec::{ClusterSpec, ContainerMemory};
 use redisnode_proto::{Address, ClusterId, Layout, Member, Millis, NodeName, Report};
 
 /// A Report older than this says nothing about now.
@@ -52,6 +52,8 @@ pub struct MachineMember {
     /// For sure, its server has never run since this incarnation came to be: it holds nothing but what its storage
     /// keeps.
     pub unborn: bool,
+    /// The memory of the container that its server runs in; nothing is known of it where there is none.
+    pub memory: ContainerMemory,
 }
 
 /// Whether a member is there, by the word of the machine that runs it.

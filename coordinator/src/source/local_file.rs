@@ -80,7 +80,7 @@ impl LocalFile {
     /// Tries new directives on `server` from now on, before they are believed. Those of the present resource now: the
     /// error is a sentence.
     pub async fn try_directives_on(&mut self, server: PathBuf) -> Result<(), String> {
-        trial(&server, &self.wanted.resource.spec.redis_config)
+        trial(&server, &Directives::of(&self.wanted.resource.spec))
             .await
             .map_err(|why| format!("{}: {why}", self.path.display()))?;
         self.server = Some(server);
@@ -132,7 +132,7 @@ impl LocalFile {
             Ok(parsed) => parsed,
             Err(why) => return Judged::Invalid(why),
         };
-        match self.tried(&resource.spec.redis_config) {
+        match self.tried(Directives::of(&resource.spec)) {
             Some(Ok(())) => Judged::Valid(Box::new(resource), text),
             Some(Err(why)) => Judged::Invalid(format!("{}: {why}", self.path.display())),
             None => Judged::NotYet,
@@ -140,17 +140,15 @@ impl LocalFile {
     }
 
     /// How the trial of these directives ended; begins it if need be.
-    fn tried(&mut self, directives: &Directives) -> Option<Result<(), String>> {
-        let Some(server) = self.server.clone().filter(|_| *directives != self.wanted.resource.spec.redis_config) else {
-            return Some(Ok(()));
-        };
+    fn tried(&mut self, directives: Directives) -> Option<Result<(), String>> {
+        let known = Directives::of(&self.wanted.resource.spec);
+        let Some(server) = self.server.clone().filter(|_| directives != known) else { return Some(Ok(())) };
         if let Some((last, end)) = &self.tried
-            && last == directives
+            && *last == directives
         {
             return end.clone();
         }
         self.tried = Some((directives.clone(), None));
-        let directives = directives.clone();
         self.trials.spawn(async move {
             let end = trial(&server, &directives).await;
             (directives, end)

@@ -1,10 +1,14 @@
 //! From YAML to a valid resource, or to one sentence that says where it is wrong and what to write instead.
 
-use redisnode_proto::spec::{MAX_PRIMARIES, MAX_REPLICATION_FACTOR, RedisCluster, suggest};
+use redisnode_proto::spec::{MAX_PERCENT, MAX_PRIMARIES, MAX_REPLICATION_FACTOR, RedisCluster, suggest};
 
 /// Whole numbers of the spec and their bounds. The YAML reader only knows that they are not whole or negative.
-const NUMBERS: [(&str, u32, u32); 2] =
-    [("numberOfMaster", 1, MAX_PRIMARIES), ("replicationFactor", 0, MAX_REPLICATION_FACTOR)];
+const NUMBERS: [(&str, u32, u32); 4] = [
+    ("numberOfMaster", 1, MAX_PRIMARIES),
+    ("replicationFactor", 0, MAX_REPLICATION_FACTOR),
+    ("percent", 1, MAX_PERCENT),
+    ("maxUnavailable", 1, MAX_PRIMARIES),
+];
 
 /// Reads and validates a resource. The error is a sentence without the file's name.
 pub fn parse(text: &str) -> Result<RedisCluster, String> {
@@ -47,6 +51,10 @@ fn clearer(what: &str, line: &str) -> String {
     if let Some((field, _)) = what.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         let example = if field == "metadata" { "metadata: {name: my-cluster}" } else { "it" };
         return format!("{field} is missing; write {example}");
+    }
+    if line.trim_start().starts_with("maxMemory:") && !line.contains('{') {
+        return "maxMemory has no values here; write maxMemory: {} for 75 percent of the memory limit, or leave it out"
+            .to_owned();
     }
     if line.trim_start().starts_with("storage:") {
         return "storage has no values here; write storage: {} to keep data on disk, or leave it out".to_owned();

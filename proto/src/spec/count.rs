@@ -15,6 +15,16 @@ pub(super) fn replication_factor<'de, D: Deserializer<'de>>(deserializer: D) -> 
     deserializer.deserialize_any(Count("replicationFactor to be a whole number from 0 to 5"))
 }
 
+/// Reads `maxMemory.percent`.
+pub(super) fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    deserializer.deserialize_any(Count("percent to be a whole number from 1 to 95")).map(Some)
+}
+
+/// Reads `rollout.maxUnavailable`.
+pub(super) fn max_unavailable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    deserializer.deserialize_any(Count("maxUnavailable to be a whole number from 1 to 1000"))
+}
+
 struct Count(&'static str);
 
 impl Visitor<'_> for Count {

@@ -23,7 +23,6 @@ const PROCESS: &str = "the launcher runs the server in the foreground and reads 
 const STOP: &str = "the agent stops the server in order, after a handoff; leave it out";
 const USERS: &str = "the agents and replication log in as the default user; set requirepass instead";
 const TLS: &str = "TLS is not supported yet; leave it out";
-const RENAMED: &str = "the agents and the migration of slots need the commands under their names; leave it out";
 
 /// Reserved directives by name (in lower case), with the reason they share and what to do instead.
 pub const RESERVED: [(&[&str], &str); 12] = [
@@ -42,7 +41,7 @@ pub const RESERVED: [(&[&str], &str); 12] = [
     ),
     (&["daemonize", "logfile", "pidfile", "supervised", "syslog-enabled"], PROCESS),
     (&["include"], "what it includes cannot be checked; write its directives here"),
-    (&["rename-command"], RENAMED),
+    (&["rename-command"], "write spec.renameCommands instead"),
     (&["aclfile", "masteruser", "primaryuser", "user"], USERS),
     (&["slot-migration-max-failover-repl-bytes"], "the agent sets it for each move of slots; leave it out"),
 ];

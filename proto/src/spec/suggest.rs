@@ -1,17 +1,23 @@
 //! The field that was probably meant by one that is not known.
 
 /// Every field whose misspelling is refused: all of the resource but its metadata and status.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 26] = [
     "additionalLabels",
     "apiVersion",
     "kind",
+    "maxMemory",
+    "maxUnavailable",
     "metadata",
     "migration",
     "nodeTimeout",
     "numberOfMaster",
+    "percent",
     "podTemplate",
+    "policy",
     "redisConfig",
+    "renameCommands",
     "replicationFactor",
+    "rollout",
     "serviceName",
     "size",
     "spec",
@@ -31,8 +37,13 @@ pub fn known_fields() -> &'static [&'static str] {
 
 /// The known field nearest to `field`, if one is near enough to have been meant. Upper and lower case are alike.
 pub fn suggest(field: &str) -> Option<&'static str> {
-    let near = FIELDS.iter().map(|known| (distance(&field.to_lowercase(), &known.to_lowercase()), *known));
-    let allowed = (field.chars().count() / 3).clamp(1, 4);
+    nearest(field, &FIELDS)
+}
+
+/// The word of `words` nearest to `written`, if one is near enough to have been meant.
+pub(super) fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
+    let near = words.iter().map(|known| (distance(&written.to_lowercase(), &known.to_lowercase()), *known));
+    let allowed = (written.chars().count() / 3).clamp(1, 4);
     near.filter(|(edits, _)| *edits <= allowed).min().map(|(_, known)| known)
 }
 
@@ -61,7 +72,7 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{ClusterSpec, Opaque, RedisCluster, Storage};
+    use crate::spec::{ClusterSpec, MaxMemory, Opaque, RedisCluster, Storage};
 
     #[test]
     fn finds_what_was_meant() {
@@ -99,6 +110,8 @@ mod tests {
                 ..Storage::default()
             }),
             redis_config: [("save".to_owned(), "".into())].into(),
+            rename_commands: [(String::new(), String::new())].into(),
+            max_memory: Some(MaxMemory { percent: Some(1), size: Some(String::new()), ..MaxMemory::default() }),
             service_name: Some(String::new()),
             pod_template: Some(Opaque::new()),
             additional_labels: [(String::new(), String::new())].into(),
@@ -115,9 +128,11 @@ mod tests {
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         let mut all = keys(&json);
         all.extend(keys(&json["spec"]));
-        all.extend(keys(&json["spec"]["migration"]));
-        all.extend(keys(&json["spec"]["storage"]));
+        for field in ["maxMemory", "migration", "rollout", "storage"] {
+            all.extend(keys(&json["spec"][field]));
+        }
         all.sort_unstable();
+        all.dedup();
         assert_eq!(all, known_fields());
     }
 

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{API_VERSION, ClusterSpec, ConfigValue, KIND, RedisCluster, Storage, labels, reserved};
+use super::{
+    API_VERSION, ClusterSpec, ConfigValue, ContainerMemory, KIND, RedisCluster, Storage, labels, max_memory, rename,
+    reserved,
+};
 use crate::layout::Settings;
 
 /// The most primaries, and the most members: the servers' bus is not made for more (Redis Cluster specification).
@@ -40,6 +43,8 @@ impl RedisCluster {
         found.extend(sizes(&self.spec));
         found.extend(directives(&self.spec.redis_config));
         found.extend(passwords(&self.spec.redis_config));
+        found.extend(rename::validate(&self.spec.rename_commands));
+        found.extend(max_memory::validate(&self.spec));
         found.extend(self.spec.storage.iter().flat_map(Storage::validate));
         found.extend(service(&self.metadata.name, self.spec.service_name.as_deref()));
         found.extend(labels::validate(&self.spec.additional_labels));
@@ -47,13 +52,16 @@ impl RedisCluster {
     }
 }
 
-/// What every server is configured with, from a spec that is valid.
-pub fn settings(spec: &ClusterSpec) -> Settings {
+/// What every server is configured with, from a spec that is valid. `running` is the memory of the containers that servers
+/// run in now, as far as there are any. Names of directives are written in lower case.
+pub fn settings(spec: &ClusterSpec, running: impl IntoIterator<Item = ContainerMemory>) -> Settings {
     let directive = |(name, value): (&String, &ConfigValue)| (name.to_ascii_lowercase(), value.to_string());
+    let given = spec.redis_config.iter().map(directive);
     Settings {
         node_timeout: spec.node_timeout.millis(),
         storage: spec.storage.is_some(),
-        redis_config: spec.redis_config.iter().map(directive).collect(),
+        redis_config: given.chain(max_memory::directives(spec, running)).collect(),
+        rename_commands: rename::normalized(&spec.rename_commands),
     }
 }
 
@@ -96,6 +104,11 @@ fn sizes(spec: &ClusterSpec) -> Vec<Invalid> {
     if replicas > MAX_REPLICATION_FACTOR {
         let message = format!("{replicas} replicas are too many; write a number from 0 to {MAX_REPLICATION_FACTOR}");
         found.push(Invalid::new("spec.replicationFactor", message));
+    }
+    let away = spec.rollout.max_unavailable;
+    if !(1..=MAX_PRIMARIES).contains(&away) {
+        let message = format!("{away} nodes cannot be away at a time; write a number from 1 to {MAX_PRIMARIES}");
+        found.push(Invalid::new("spec.rollout.maxUnavailable", message));
     }
     if found.is_empty() && spec.members() > MAX_PRIMARIES {
         let (members, most) = (spec.members(), MAX_PRIMARIES / (replicas + 1));
@@ -200,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn at_least_one_node_may_be_away() {
+        assert_eq!(read("{}").unwrap().spec.rollout.max_unavailable, 1);
+        assert!(found(r#"{"rollout":{"maxUnavailable":3}}"#).is_empty());
+        for away in [0, 1001] {
+            let found = found(&format!(r#"{{"rollout":{{"maxUnavailable":{away}}}}}"#));
+            assert!(found.len() == 1 && found[0].contains("write a number from 1 to 1000"), "{found:?}");
+        }
+        let error = read(r#"{"rollout":{"maxUnavailable":"25%"}}"#).unwrap_err().to_string();
+        assert!(error.contains("expected maxUnavailable to be a whole number from 1 to 1000"), "{error}");
+    }
+
+    #[test]
     fn what_is_no_count_is_an_error_that_names_the_field() {
         for (value, said) in [
             ("-1", "`-1`"),
@@ -295,7 +320,7 @@ mod tests {
     fn settings_are_what_the_server_reads() {
         let spec =
             r#"{"nodeTimeout":"5s","storage":{},"redisConfig":{"MaxMemory":"1gb","save":[3600,1],"appendonly":true}}"#;
-        let settings = settings(&read(spec).unwrap().spec);
+        let settings = settings(&read(spec).unwrap().spec, []);
         assert_eq!((settings.node_timeout, settings.storage), (Millis(5_000), true));
         let lines: Vec<_> = settings.redis_config.iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(lines, ["appendonly yes", "maxmemory 1gb", "save 3600 1"]);

@@ -17,6 +17,8 @@ pub struct Spec {
     pub storage: bool,
     /// `redisConfig`.
     pub config: Vec<(String, String)>,
+    /// Other fields, a line each: `maxMemory: {size: 1Gi}`.
+    pub lines: Vec<String>,
 }
 
 impl Default for Spec {
@@ -28,6 +30,7 @@ impl Default for Spec {
             node_timeout: 15,
             storage: false,
             config: Vec::new(),
+            lines: Vec::new(),
         }
     }
 }
@@ -63,6 +66,9 @@ impl Spec {
         }
         for (directive, value) in &self.config {
             writeln!(yaml, "    {directive}: {value:?}").expect("a string grows");
+        }
+        for line in &self.lines {
+            writeln!(yaml, "  {line}").expect("a string grows");
         }
         yaml
     }

@@ -8,7 +8,7 @@ use rand::RngExt;
 use redisnode_planner::{Heard, MachineMember, Presence, Why, plan};
 use redisnode_proto::message::LayoutAnswer;
 use redisnode_proto::report::Report;
-use redisnode_proto::spec::ClusterSpec;
+use redisnode_proto::spec::{ClusterSpec, ContainerMemory};
 use redisnode_proto::{Layout, Millis, NodeName};
 
 use super::clock::Time;
@@ -140,6 +140,7 @@ impl World {
             presence: if node.agent.is_none() && node.server.is_none() { Presence::Down } else { Presence::Present },
             outdated: false,
             unborn: false,
+            memory: ContainerMemory::default(),
         };
         self.nodes.iter().filter(|node| !node.gone).map(member).collect()
     }

@@ -13,7 +13,9 @@ pub(crate) fn everything() -> Value {
         "image": {"repository": "registry.example.com:5000/redis", "tag": "8.6", "pullPolicy": "Never",
             "digest": format!("sha256:{}", "0123456789abcdef".repeat(4))},
         "imagePullSecrets": [{"name": "registry"}], "resources": {"limits": {"memory": "2Gi"}},
-        "redisConfig": {"maxmemory": 1_610_612_736, "maxmemory-policy": "allkeys-lru", "requirepass": "secret"},
+        "redisConfig": {"repl-backlog-size": 1_610_612_736, "requirepass": "secret"},
+        "renameCommands": {"KEYS": "", "CONFIG": "tune-1a2b"}, "rollout": {"maxUnavailable": 2},
+        "maxMemory": {"enabled": true, "percent": 60, "size": "1Gi", "policy": "allkeys-lru"},
         "nodeTimeout": "5s",
         "storage": {"enabled": true, "size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete",
             "whenScaled": "Retain", "volumeClaimTemplate": {}},
@@ -82,7 +84,10 @@ fn all_values_arrive_where_they_belong() {
     assert_eq!(cluster.metadata.annotations["e"], "f");
     assert_eq!(cluster.spec.service_name.as_deref(), Some("clients"));
     let spec = &rendered.one("RedisCluster")["spec"];
-    assert_eq!(spec["redisConfig"]["maxmemory"], 1_610_612_736, "no exponent");
+    assert_eq!(spec["redisConfig"]["repl-backlog-size"], 1_610_612_736, "no exponent");
+    assert_eq!(spec["renameCommands"], json!({"KEYS": "", "CONFIG": "tune-1a2b"}));
+    assert_eq!(spec["maxMemory"], json!({"size": "1Gi", "policy": "allkeys-lru"}));
+    assert_eq!(spec["rollout"], json!({"maxUnavailable": 2}));
     let storage = json!({"size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"});
     assert_eq!(spec["storage"], storage);
     let containers = spec["podTemplate"]["spec"]["containers"].as_array().expect("containers");
@@ -131,6 +136,22 @@ fn storage_is_said_only_where_it_is_wanted() {
 }
 
 #[test]
+fn max_memory_is_said_only_where_it_is_wanted() {
+    let Some(chart) = chart() else { return };
+    let limit = json!({"limits": {"memory": "2Gi"}});
+    let said = |values: Value| {
+        let rendered = chart.rendered(&json!({ "maxMemory": values, "resources": limit }));
+        resource(&rendered);
+        rendered.one("RedisCluster")["spec"]["maxMemory"].clone()
+    };
+    assert_eq!(said(json!({})), Value::Null);
+    assert_eq!(said(json!({"enabled": true})), json!({"percent": 75, "policy": "noeviction"}));
+    assert_eq!(said(json!({"enabled": true, "percent": 50}))["percent"], 50);
+    let sized = said(json!({"size": "1Gi", "policy": "volatile-ttl"}));
+    assert_eq!(sized, json!({"size": "1Gi", "policy": "volatile-ttl"}));
+}
+
+#[test]
 fn wrong_values_are_refused() {
     let Some(chart) = chart() else { return };
     let wrong = [
@@ -141,6 +162,10 @@ fn wrong_values_are_refused() {
         ("image/tag", json!("")),
         ("image/repository", json!("redis:8.6")),
         ("redisConfig/appendonly", json!(true)),
+        ("renameCommands/KEYS", json!("a b")),
+        ("maxMemory/percent", json!(96)),
+        ("maxMemory/policy", json!("lru")),
+        ("rollout/maxUnavailable", json!(0)),
         ("nodeTimeout", json!(15)),
         ("nodeTimeout", json!("15")),
         ("storage/size", json!("large")),

@@ -113,7 +113,9 @@ fn the_api_server_takes_what_the_cluster_chart_makes_with_all_that_can_be_said()
     let values = json!({
         "numberOfMaster": 5, "replicationFactor": 2, "image": {"repository": "redis", "tag": "8.6"}, "nodeTimeout": "5s",
         "imagePullSecrets": [{"name": "registry"}], "resources": {"limits": {"memory": "2Gi"}}, "serviceName": "clients",
-        "redisConfig": {"maxmemory": 1_610_612_736, "maxmemory-policy": "allkeys-lru", "requirepass": "secret"},
+        "redisConfig": {"repl-backlog-size": 1_610_612_736, "requirepass": "secret"},
+        "maxMemory": {"enabled": true, "policy": "allkeys-lru"}, "renameCommands": {"KEYS": ""},
+        "rollout": {"maxUnavailable": 2},
         "storage": {"size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"},
         "migration": {"withoutReplicas": true}, "additionalLabels": {"team": "shop"},
         "podTemplate": {"spec": {"nodeSelector": {"disk": "fast"}}},
@@ -125,7 +127,8 @@ fn the_api_server_takes_what_the_cluster_chart_makes_with_all_that_can_be_said()
     });
     let path = "/apis/redisnode.io/v1alpha1/namespaces/default/redisclusters/shop";
     let spec = kube.api().get(path).unwrap()["spec"].clone();
-    assert_eq!(spec["redisConfig"]["maxmemory"], 1_610_612_736);
+    assert_eq!(spec["redisConfig"]["repl-backlog-size"], 1_610_612_736);
+    assert_eq!(spec["maxMemory"], json!({"percent": 75, "policy": "allkeys-lru"}));
     assert_eq!(spec["podTemplate"]["spec"]["containers"][0]["image"], "redis:8.6");
     // Its size cannot change, and Helm says why.
     let args = ["upgrade", "shop", &chart("redis-cluster"), "--namespace", "default", "--reuse-values"];

@@ -63,10 +63,13 @@ fn a_resource_with_every_field_comes_back_as_it_was_written_and_defaults_are_fil
     let Some((kube, _ports)) = control_plane() else { return };
     let full = json!({
         "numberOfMaster": 5, "replicationFactor": 2, "nodeTimeout": "20s", "serviceName": "cache",
-        "redisConfig": {"maxmemory": "100mb", "hash-max-listpack-entries": 64},
+        "redisConfig": {"appendfsync": "always", "hash-max-listpack-entries": 64},
+        "renameCommands": {"KEYS": "", "CONFIG": "tune-1a2b"}, "rollout": {"maxUnavailable": 2},
+        "maxMemory": {"percent": 60, "policy": "allkeys-lru"},
         "storage": {"size": "1Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"},
         "migration": {"withoutReplicas": true},
-        "podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "redis", "image": "x:1"}]}},
+        "podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "redis", "image": "x:1",
+            "resources": {"limits": {"memory": "1Gi"}}}]}},
         "additionalLabels": {"team": "storage"},
     });
     let made = kube.api().create(PATH, &resource("full", &full)).unwrap();

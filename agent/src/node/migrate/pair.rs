@@ -32,12 +32,12 @@ pub(super) struct Pair {
 impl Pair {
     /// Connections to the source, this agent's own server.
     pub(super) fn own_lanes(&self) -> Lanes {
-        Lanes::new(self.shared.address.server(), self.shared.auth(), CONNECT_WITHIN, ANSWER_WITHIN)
+        Lanes::new(self.shared.address.server(), self.shared.access(), CONNECT_WITHIN, ANSWER_WITHIN)
     }
 
     /// Connections to the target's server.
     pub(super) fn remote_lanes(&self) -> Lanes {
-        Lanes::new(self.target.server(), self.shared.auth(), CONNECT_WITHIN, ANSWER_WITHIN)
+        Lanes::new(self.target.server(), self.shared.access(), CONNECT_WITHIN, ANSWER_WITHIN)
     }
 
     /// Whether surely nobody listens at the own server's address any more. A server that hangs is not gone. One that is

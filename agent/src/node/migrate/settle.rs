@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Idle connections are closed: what is still on its way in them ends nowhere. The source's server opens another one when
 /// it needs it, and so does a client that has said nothing yet.
 pub(super) async fn settle(pair: &Pair) -> Result<(), RespError> {
-    let mut connection = Connection::open(pair.target.server(), &pair.shared.auth(), CONNECT_WITHIN).await?;
+    let mut connection = Connection::open(pair.target.server(), &pair.shared.access(), CONNECT_WITHIN).await?;
     connection.set_deadline(CONNECT_WITHIN);
     let asker = connection.demand(&Command::new("CLIENT").arg("ID")).await?.integer("CLIENT ID")?;
     let asker = u64::try_from(asker).unwrap_or(u64::MAX);

@@ -80,8 +80,7 @@ fn rolling(seen: &Seen) -> Verdict {
     if waiting.is_empty() {
         return not("NothingToRestart", "no server waits for a restart");
     }
-    let message =
-        format!("servers restart one after the other for their configuration; still to come: {}", list(waiting));
+    let message = format!("servers restart for their configuration; still to come: {}", list(waiting));
     (Truth::True, "ServersRestart", message)
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use redisnode_proto::event::Problem;
 use redisnode_proto::ledger::Ledger;
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
-use redisnode_proto::spec::ClusterSpec;
+use redisnode_proto::spec::{ClusterSpec, ContainerMemory};
 use redisnode_proto::topology::{Health, Product, Role, ServerVersion, View, ViewNode};
 use redisnode_proto::{
     Address, ClusterId, ConfigEpoch, DOCUMENT_VERSION, Layout, Member, Millis, NodeId, NodeName, Offset, SlotSet,
@@ -151,6 +151,7 @@ impl Model {
                 presence: Presence::Present,
                 outdated: false,
                 unborn: false,
+                memory: ContainerMemory::default(),
             },
             speaks: true,
             up: true,

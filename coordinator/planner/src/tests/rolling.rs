@@ -1,8 +1,13 @@
 //! Servers that must restart for their configuration: under load of the rules, one at a time, no primary with slots.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use redisnode_proto::NodeName;
+use redisnode_proto::spec::{ContainerMemory, MaxMemory};
 use redisnode_proto::status::{ConditionType, Truth};
 use redisnode_proto::topology::Role;
+use serde_json::json;
 
 use super::converge::{condition, is_as_wanted, settle};
 use super::model::{Dice, Model, name, spec};
@@ -21,6 +26,33 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     /// (The tiny world itself refuses a restart of a primary that has slots.)
+    #[test]
+    fn no_two_of_a_shard_and_no_more_than_allowed_are_away(
+        shards in 1u32..7, replicas in 0u32..3, away in 1u32..5, seed in 1u64.., laziness in 0u64..5,
+    ) {
+        let (mut model, _) = needs_restart(shards, replicas);
+        model.spec.rollout.max_unavailable = away;
+        let mut dice = Dice(seed);
+        let safe = if replicas == 0 { 1 } else { (model.spec.members() - 1) / 2 };
+        let most = usize::try_from(away.min(safe).max(1)).unwrap();
+        for _ in 0..400 {
+            let before = model.clone();
+            let plan = model.step(&mut dice, laziness);
+            let behind = before.nodes.iter().filter(|(_, sim)| sim.role == Role::Replica && !sim.synced);
+            let mut out: Vec<_> = behind.map(|(name, _)| name.clone()).chain(plan.restart.clone()).collect();
+            out.sort();
+            out.dedup();
+            prop_assert!(plan.restart.is_empty() || out.len() <= most, "{out:?}");
+            let shard = |name: &NodeName| {
+                let sim = &before.nodes[name];
+                sim.follows.clone().or_else(|| sim.id.clone())
+            };
+            let shards: BTreeSet<_> = plan.restart.iter().map(shard).collect();
+            prop_assert_eq!(shards.len(), plan.restart.len(), "two of one shard: {:?}", plan.restart);
+        }
+        prop_assert!(model.nodes.values().all(|sim| !sim.restart_needed));
+    }
+
     #[test]
     fn every_server_restarts_once_and_no_slot_moves(
         shards in 1u32..6, replicas in 0u32..3, seed in 1u64.., laziness in 0u64..5,
@@ -51,6 +83,59 @@ fn one_member_restarts_at_a_time_replicas_first() {
     assert!(next.restart.is_empty(), "the restarted replica is not in sync yet: {:?}", next.restart);
     assert!(next.declined.iter().any(|declined| declined.why == Why::NotHealthy));
     model.step(&mut dice, 0);
+}
+
+#[test]
+fn as_many_members_restart_at_a_time_as_are_allowed_and_a_majority_stays() {
+    let restarts = |shards: u32, away: u32| {
+        let (mut model, _) = needs_restart(shards, 1);
+        model.spec.rollout.max_unavailable = away;
+        model.plan().restart.len()
+    };
+    assert_eq!(
+        [(5, 1), (5, 3), (5, 100), (3, 3), (2, 2)].map(|(shards, away)| restarts(shards, away)),
+        [1, 3, 4, 2, 1]
+    );
+}
+
+#[test]
+fn one_that_is_not_in_order_counts_as_away() {
+    let (mut model, _) = needs_restart(5, 1);
+    model.spec.rollout.max_unavailable = 3;
+    let replicas = model.nodes.iter_mut().filter(|(_, sim)| sim.role == Role::Replica);
+    for (_, sim) in replicas.take(2) {
+        (sim.up, sim.synced, sim.restart_needed) = (false, false, false);
+    }
+    model.refresh();
+    assert_eq!(model.plan().restart.len(), 1);
+    model.spec.rollout.max_unavailable = 2;
+    let plan = model.plan();
+    assert!(plan.restart.is_empty());
+    let why = plan.declined.iter().find(|declined| declined.why == Why::NotHealthy).unwrap();
+    assert!(why.message.contains("2 members at a time, and these are not in order"), "{}", why.message);
+}
+
+#[test]
+fn a_primary_that_does_not_run_stops_all_restarts() {
+    let (mut model, _) = needs_restart(5, 1);
+    model.spec.rollout.max_unavailable = 3;
+    let primary = model.primaries().into_iter().next().unwrap();
+    model.nodes.get_mut(&primary).unwrap().up = false;
+    model.refresh();
+    assert!(model.plan().restart.is_empty());
+}
+
+#[test]
+fn primaries_hand_off_as_many_at_a_time_as_may_be_away() {
+    let (mut model, _) = needs_restart(5, 1);
+    model.spec.rollout.max_unavailable = 2;
+    for sim in model.nodes.values_mut().filter(|sim| sim.role == Role::Replica) {
+        sim.restart_needed = false;
+    }
+    let plan = model.plan();
+    assert!(plan.restart.is_empty());
+    let wishes = plan.layout.unwrap().shards.into_iter().filter(|shard| shard.handoff.is_some()).count();
+    assert_eq!(wishes, 2);
 }
 
 #[test]
@@ -122,4 +207,30 @@ fn an_outdated_pod_that_is_silent_is_left_alone_unless_it_never_ran() {
     let ordinal = primary.ordinal().unwrap();
     model.sim(ordinal).speaks = false;
     assert!(!model.plan().restart.contains(&primary));
+}
+
+#[test]
+fn memory_grows_when_the_last_small_container_is_replaced_and_shrinks_at_once() {
+    let limited = |limit: u64| ContainerMemory { limit: Some(limit), request: None };
+    let (mut model, mut dice) = (Model::new(spec(1, 1)), Dice(7));
+    let asks = |model: &mut Model, limit: &str| {
+        let container = json!({"name": "redis", "resources": {"limits": {"memory": limit}}});
+        let template = json!({"spec": {"containers": [container]}});
+        model.spec.pod_template = template.as_object().cloned();
+        model.spec.max_memory = Some(MaxMemory { percent: Some(50), ..MaxMemory::default() });
+    };
+    let mut maxmemory = |model: &mut Model| {
+        settle(model, &mut dice, 0);
+        model.published.as_ref().unwrap().settings.redis_config["maxmemory"].clone()
+    };
+    asks(&mut model, "1000");
+    (model.sim(0).machine.memory, model.sim(1).machine.memory) = (limited(1000), limited(1000));
+    assert_eq!(maxmemory(&mut model), "500");
+    asks(&mut model, "4000");
+    model.sim(0).machine.memory = limited(4000);
+    assert_eq!(maxmemory(&mut model), "500");
+    model.sim(1).machine.memory = limited(4000);
+    assert_eq!(maxmemory(&mut model), "2000");
+    asks(&mut model, "2000");
+    assert_eq!(maxmemory(&mut model), "1000");
 }

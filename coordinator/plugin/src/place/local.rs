@@ -10,7 +10,7 @@ use redis_coordinator::source::parse::parse;
 use redisnode_http::{Client, ReportQuery, Token};
 use redisnode_planner::{MachineMember, Presence};
 use redisnode_proto::message::{HandoffRequest, Outcome};
-use redisnode_proto::spec::{PAUSED, RedisCluster};
+use redisnode_proto::spec::{ContainerMemory, PAUSED, RedisCluster};
 use redisnode_proto::{ClusterId, Member, NodeName, Report, Uid};
 
 use super::{DEADLINE, Place};
@@ -56,6 +56,7 @@ impl Folder {
             presence: if runs { Presence::Present } else { Presence::Down },
             outdated: false,
             unborn: false,
+            memory: ContainerMemory::default(),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use redisnode_planner::Heard;
 use redisnode_proto::report::{Report, Running, ServerState};
+use redisnode_proto::spec::ContainerMemory;
 use redisnode_proto::topology::Health;
 use redisnode_proto::{Millis, NodeName, SlotSet};
 use serde_json::{Value, json};
@@ -60,6 +61,7 @@ fn pair() -> Snapshot {
         presence: Presence::Present,
         outdated: false,
         unborn: false,
+        memory: ContainerMemory::default(),
     });
     let machine = machine.collect();
     let heard = reports.into_iter().map(|report| (report.member.name.clone(), Heard { report, at: Millis(0) }));

@@ -3,9 +3,10 @@
 //!
 //! Rules cost time that the API server limits before it takes the definition; [`bounds`] keeps it in sight.
 
+use redisnode_proto::spec::commands::{KEPT, NEEDED, WHY_WRITES, WRITES, known};
 use redisnode_proto::spec::{
-    ALLOWED_CLUSTER, LABEL_DOMAIN, MAX_NAME, MAX_PRIMARIES, MAX_REPLICATION_FACTOR, OWN_LABELS, RESERVED,
-    RESERVED_PREFIXES,
+    ALLOWED_CLUSTER, LABEL_DOMAIN, MAX_NAME, MAX_PERCENT, MAX_PRIMARIES, MAX_RENAMED, MAX_REPLICATION_FACTOR,
+    MEMORY_DIRECTIVES, OWN_LABELS, RESERVED, RESERVED_PREFIXES,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +34,8 @@ pub(super) fn bounds(schema: &mut Value) {
         (&["spec", "serviceName"], "maxLength", 63),
         (&["spec", "redisConfig"], "maxProperties", 256),
         (&["spec", "additionalLabels"], "maxProperties", 64),
+        (&["spec", "renameCommands"], "maxProperties", 32),
+        (&["spec", "maxMemory", "size"], "maxLength", 32),
         (&["spec", "storage", "size"], "maxLength", 32),
         (&["spec", "storage", "storageClassName"], "maxLength", 253),
     ] {
@@ -40,13 +43,15 @@ pub(super) fn bounds(schema: &mut Value) {
     }
     let label = json!({ "type": "string", "maxLength": 63 });
     set(schema, &["spec", "additionalLabels"], "additionalProperties", label);
+    let name = json!({ "type": "string", "maxLength": MAX_RENAMED });
+    set(schema, &["spec", "renameCommands"], "additionalProperties", name);
     let directive = json!({ "x-kubernetes-int-or-string": true, "maxLength": 4096 });
     set(schema, &["spec", "redisConfig"], "additionalProperties", directive);
 }
 
 /// All of them.
 pub fn rules() -> Vec<Rule> {
-    [names(), sizes(), directives(), passwords(), storage(), labels()].concat()
+    [names(), sizes(), directives(), passwords(), renames(), memory(), storage(), labels()].concat()
 }
 
 fn names() -> Vec<Rule> {
@@ -75,6 +80,11 @@ fn names() -> Vec<Rule> {
 
 fn sizes() -> Vec<Rule> {
     vec![
+        rule(
+            &["spec", "rollout", "maxUnavailable"],
+            format!("self >= 1 && self <= {MAX_PRIMARIES}"),
+            format!("write a number of nodes that may be away from 1 to {MAX_PRIMARIES}"),
+        ),
         rule(
             &["spec", "numberOfMaster"],
             format!("self >= 1 && self <= {MAX_PRIMARIES}"),
@@ -157,6 +167,91 @@ fn passwords() -> Vec<Rule> {
              self && self['requirepass'] == self[name]))",
             "masterauth and primaryauth must be the same as requirepass (in small letters), which every node has; \
              write the same, or leave them out",
+        ),
+    ]
+}
+
+fn renames() -> Vec<Rule> {
+    let at = ["spec", "renameCommands"];
+    let none_of = |names: &[&str]| format!("self.all(name, !(name.upperAscii() in {}))", list(names));
+    let mut rules: Vec<Rule> = KEPT
+        .iter()
+        .map(|(names, why)| rule(&at, none_of(names), format!("{} cannot be renamed: {why}", names.join(", "))))
+        .collect();
+    let all: Vec<&str> = known().collect();
+    rules.extend([
+        rule(&at, none_of(&WRITES), format!("commands like SET, FLUSHALL and RESTORE cannot be renamed: {WHY_WRITES}")),
+        rule(
+            &at,
+            format!("self.all(name, name.upperAscii() in {})", list(&all)),
+            "no command of Redis or Valkey that is known here has this name, and those of modules cannot be renamed; \
+             write one of the servers' own, for instance KEYS",
+        ),
+        rule(
+            &at,
+            format!("self.all(name, self[name] != '' || !(name.upperAscii() in {}))", list(&NEEDED)),
+            format!("{} cannot be disabled: the agents need them; write a new name", NEEDED.join(", ")),
+        ),
+        rule(
+            &at,
+            "self.all(name, self[name].matches('^[a-zA-Z0-9_.:-]*$'))",
+            "this cannot name a command; write letters, digits, '_', '-', '.' and ':', or \"\" to disable it",
+        ),
+        rule(
+            &at,
+            format!("self.all(name, !(self[name].upperAscii() in {}))", list(&all)),
+            "a new name is that of another command; write one that no command has",
+        ),
+        rule(
+            &at,
+            "self.all(a, self[a] == '' || self.all(b, a == b || self[a].lowerAscii() != self[b].lowerAscii()))",
+            "two commands cannot have one new name; write another one for one of them",
+        ),
+        rule(
+            &at,
+            "self.all(name, name.upperAscii() == name || !(name.upperAscii() in self))",
+            "this command stands here already, in other letters; keep one of the two",
+        ),
+    ]);
+    rules
+}
+
+fn memory() -> Vec<Rule> {
+    let at = ["spec", "maxMemory"];
+    vec![
+        rule(
+            &["spec", "maxMemory", "percent"],
+            format!("self >= 1 && self <= {MAX_PERCENT}"),
+            format!(
+                "write a share of the memory limit from 1 to {MAX_PERCENT} percent; the rest is for what is not data"
+            ),
+        ),
+        rule(
+            &["spec", "maxMemory", "size"],
+            "isQuantity(self) && !quantity(self).isLessThan(quantity('1Mi'))",
+            "no server can work with this; write 1Mi or more, for instance 3Gi",
+        ),
+        rule(
+            &at,
+            "!has(self.percent) || !has(self.size)",
+            "percent and size are two words for the same; keep one of them",
+        ),
+        rule(
+            &["spec"],
+            "!has(self.maxMemory) || has(self.maxMemory.size) || has(self.podTemplate)",
+            "maxMemory takes its share of a memory limit, and there is none; write resources.limits.memory into the \
+             container redis of podTemplate, or an amount as maxMemory.size",
+        ),
+        rule(
+            &["spec"],
+            format!(
+                "!has(self.maxMemory) || !has(self.redisConfig) || self.redisConfig.all(name, !(name.lowerAscii() in {}))",
+                list(&MEMORY_DIRECTIVES)
+            ),
+            format!(
+                "maxMemory sets {}; leave them out of redisConfig, or leave out maxMemory",
+                MEMORY_DIRECTIVES.join(" and ")
+            ),
         ),
     ]
 }

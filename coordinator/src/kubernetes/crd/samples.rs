@@ -30,7 +30,7 @@ pub fn resource(name: &str, spec: &Value) -> Value {
 
 /// One for each rule.
 pub fn samples() -> Vec<Sample> {
-    [names(), sizes(), reserved(), directives(), storage(), labels()].concat()
+    [names(), sizes(), reserved(), directives(), renames(), memory(), storage(), labels()].concat()
 }
 
 fn sample(message: &'static str, right: Value, wrong: Value) -> Sample {
@@ -52,6 +52,11 @@ fn names() -> Vec<Sample> {
 
 fn sizes() -> Vec<Sample> {
     vec![
+        sample(
+            "write a number of nodes that may be away",
+            json!({ "rollout": { "maxUnavailable": 2 } }),
+            json!({ "rollout": { "maxUnavailable": 0 } }),
+        ),
         sample("write a number of primaries", json!({ "numberOfMaster": 1000, "replicationFactor": 0 }), {
             json!({ "numberOfMaster": 0 })
         }),
@@ -120,6 +125,51 @@ fn reserved() -> Vec<Sample> {
         wrong("begins with shutdown-", "shutdown-timeout"),
         wrong("begins with tls-", "tls-port"),
     ]
+}
+
+fn renames() -> Vec<Sample> {
+    let of = |old: &str, new: &str| json!({ "renameCommands": { old: new } });
+    let right = || json!({ "renameCommands": { "KEYS": "", "config": "tune:1", "EVAL": "" } });
+    vec![
+        sample("AUTH, EXEC, MULTI, PING", right(), of("select", "x")),
+        sample("ASKING, CLUSTER, READONLY", right(), of("Cluster", "x")),
+        sample("CLIENT, EXISTS cannot", right(), of("CLIENT", "x")),
+        sample("commands like SET, FLUSHALL", right(), of("flushall", "")),
+        sample("write one of the servers' own", right(), of("FT.SEARCH", "x")),
+        sample("cannot be disabled: the agents", right(), of("CONFIG", "")),
+        sample("this cannot name a command", right(), of("KEYS", "a b")),
+        sample("is that of another command", right(), of("KEYS", "Get")),
+        sample(
+            "two commands cannot have one new name",
+            right(),
+            json!({ "renameCommands": { "KEYS": "x", "SCAN": "X" } }),
+        ),
+        sample("this command stands here already", right(), json!({ "renameCommands": { "KEYS": "x", "keys": "y" } })),
+    ]
+}
+
+fn memory() -> Vec<Sample> {
+    let of = |max_memory: Value| json!({ "maxMemory": max_memory, "podTemplate": limited("4Gi") });
+    vec![
+        sample("write a share of the memory limit", of(json!({ "percent": 95 })), of(json!({ "percent": 96 }))),
+        sample(
+            "no server can work with this",
+            of(json!({ "size": "3Gi", "policy": "allkeys-lfu" })),
+            of(json!({ "size": "500m" })),
+        ),
+        sample("keep one of them", of(json!({})), of(json!({ "percent": 50, "size": "1Gi" }))),
+        sample("and there is none", json!({ "maxMemory": { "size": "3Gi" } }), json!({ "maxMemory": {} })),
+        sample(
+            "leave them out of redisConfig",
+            json!({ "maxMemory": { "size": "3Gi" }, "redisConfig": { "maxmemory-samples": 5 } }),
+            json!({ "maxMemory": { "size": "3Gi" }, "redisConfig": { "MaxMemory": "3gb" } }),
+        ),
+    ]
+}
+
+/// A podTemplate whose server has this memory limit.
+fn limited(memory: &str) -> Value {
+    json!({ "spec": { "containers": [{ "name": "redis", "resources": { "limits": { "memory": memory } } }] } })
 }
 
 fn storage() -> Vec<Sample> {

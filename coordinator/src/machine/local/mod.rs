@@ -19,6 +19,7 @@ use std::ffi::OsString;
 
 use redisnode_planner::{MachineMember, Presence};
 use redisnode_proto::event::Problem;
+use redisnode_proto::spec::ContainerMemory;
 use redisnode_proto::{Address, Member, NodeName};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -300,6 +301,7 @@ impl Runner {
             presence,
             outdated: false,
             unborn: false,
+            memory: ContainerMemory::default(),
         }
     }
 }

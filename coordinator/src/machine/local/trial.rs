@@ -10,14 +10,26 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redisnode_proto::spec::ConfigValue;
+use redisnode_proto::spec::{ClusterSpec, settings};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-/// The user's directives.
-pub type Directives = BTreeMap<String, ConfigValue>;
+/// The user's directives, as the servers would get them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    config: BTreeMap<String, String>,
+    renamed: BTreeMap<String, String>,
+}
+
+impl Directives {
+    /// Those of a valid spec.
+    pub fn of(spec: &ClusterSpec) -> Self {
+        let settings = settings(spec, []);
+        Self { config: settings.redis_config, renamed: settings.rename_commands }
+    }
+}
 
 const WITHIN: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -32,7 +44,7 @@ pub async fn trial(server: &Path, directives: &Directives) -> Result<(), String>
     match attempt(server, &lines).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(words)) if !lines.is_empty() && attempt(server, "").await?.is_ok() => {
-            Err(format!("{} does not start with the spec's redisConfig: {words}", server.display()))
+            Err(format!("{} does not start with what the spec says: {words}", server.display()))
         }
         Ok(Err(words)) => Err(format!(
             "{} is no server that starts ({words}); give the path of a redis-server or valkey-server",
@@ -87,9 +99,9 @@ fn lines(directives: &Directives) -> String {
         let words = value.split(' ').count();
         !value.is_empty() && value.split(' ').all(is_plain) && (words == 1 || OF_WORDS.contains(&name))
     };
-    let named = directives.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_string()));
-    let fitting = named.filter(|(name, value)| fits(name, value));
-    fitting.flat_map(|(name, value)| [name, " ".to_owned(), value, "\n".to_owned()]).collect()
+    let fitting = directives.config.iter().filter(|(name, value)| fits(name, value));
+    let renamed = directives.renamed.iter().map(|(old, new)| format!("rename-command {old} \"{new}\"\n"));
+    fitting.map(|(name, value)| format!("{name} {value}\n")).chain(renamed).collect()
 }
 
 /// The server's own words for why it ended: the line that it shows, and what it says of it; or the last thing it said.
@@ -138,6 +150,8 @@ impl Drop for Folder {
 
 #[cfg(test)]
 mod tests {
+    use redisnode_proto::spec::MaxMemory;
+
     use super::*;
 
     #[test]
@@ -161,21 +175,23 @@ mod tests {
 
     #[test]
     fn what_could_be_quoted_in_two_ways_is_not_tried() {
-        let directives: Directives = [
-            ("maxmemory".to_owned(), "1gb".into()),
+        let config = [
             ("save".to_owned(), "900 1".into()),
             ("requirepass".to_owned(), "two words".into()),
             ("masterauth".to_owned(), "\"quoted\"".into()),
-        ]
-        .into();
-        assert_eq!(lines(&directives), "maxmemory 1gb\nsave 900 1\n");
+        ];
+        let max_memory = Some(MaxMemory { size: Some("2Mi".to_owned()), ..MaxMemory::default() });
+        let rename_commands = [("keys".to_owned(), String::new())].into();
+        let spec = ClusterSpec { redis_config: config.into(), max_memory, rename_commands, ..ClusterSpec::default() };
+        let wanted = "maxmemory 2097152\nmaxmemory-policy noeviction\nsave 900 1\nrename-command KEYS \"\"\n";
+        assert_eq!(lines(&Directives::of(&spec)), wanted);
     }
 
     #[tokio::test]
     async fn a_program_that_ends_at_once_is_told_with_its_last_words() {
-        let error = trial(Path::new("/bin/cat"), &Directives::new()).await.unwrap_err();
+        let error = trial(Path::new("/bin/cat"), &Directives::default()).await.unwrap_err();
         assert!(error.starts_with("/bin/cat is no server that starts (appendonly no)"), "{error}");
-        let error = trial(Path::new("/nonexistent"), &Directives::new()).await.unwrap_err();
+        let error = trial(Path::new("/nonexistent"), &Directives::default()).await.unwrap_err();
         assert!(error.starts_with("cannot run /nonexistent"), "{error}");
     }
 }

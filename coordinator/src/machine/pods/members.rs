@@ -3,13 +3,16 @@
 //! A member is gone for good when its pod is deleted and nothing but the pod kept its data, or when its machine is. One
 //! whose claim keeps the data comes back: it is listed, silent, until its next pod speaks.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use kube::ResourceExt;
 use redisnode_planner::{MachineMember, Presence};
 use redisnode_proto::event::Problem;
+use redisnode_proto::spec::{ContainerMemory, Quantity};
 use redisnode_proto::{Address, Member, NodeName, Uid};
 
 /// The server's container.
@@ -111,7 +114,20 @@ fn of_pod(there: &There, pod: &Pod, machine: impl Fn(&str) -> Option<NodeState>)
         outdated: matches!((there.revision, revision), (Some(wanted), Some(has)) if wanted != has)
             && pod.metadata.deletion_timestamp.is_none(),
         unborn: server_status(pod).is_none_or(never_ran) && !lost,
+        memory: memory(spec),
     })
+}
+
+/// Of the server's container, as it was admitted: a LimitRange may have filled in what the template left open.
+fn memory(pod: &PodSpec) -> ContainerMemory {
+    let resources = pod.containers.iter().find(|container| container.name == SERVER).and_then(|c| c.resources.as_ref());
+    let of = |amounts: Option<&BTreeMap<String, Amount>>| {
+        amounts?.get("memory")?.0.parse::<Quantity>().ok().map(Quantity::bytes)
+    };
+    ContainerMemory {
+        limit: of(resources.and_then(|resources| resources.limits.as_ref())),
+        request: of(resources.and_then(|resources| resources.requests.as_ref())),
+    }
 }
 
 fn server_status(pod: &Pod) -> Option<&ContainerStatus> {
@@ -155,6 +171,7 @@ fn between_pods(name: NodeName) -> Option<MachineMember> {
         presence: Presence::Present,
         outdated: false,
         unborn: false,
+        memory: ContainerMemory::default(),
     })
 }
 
@@ -217,6 +234,19 @@ mod tests {
         assert!(!members(&THERE, &[&old], here)[0].outdated);
         let unsaid = There { revision: None, ..THERE };
         assert!(!members(&unsaid, &[&pod(1, "r1", &running())], here)[0].outdated, "unknown is not outdated");
+    }
+
+    #[test]
+    fn the_memory_is_that_of_the_servers_container() {
+        let mut sized = pod(1, "r2", &running());
+        let containers = json!([
+            {"name": "beside", "resources": {"limits": {"memory": "1Mi"}}},
+            {"name": "redis", "resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "500M", "cpu": "1"}}},
+        ]);
+        sized.spec.as_mut().unwrap().containers = serde_json::from_value(containers).unwrap();
+        let memory = members(&THERE, &[&sized], here)[0].memory;
+        assert_eq!((memory.limit, memory.request), (Some(1 << 30), Some(500_000_000)));
+        assert_eq!(members(&THERE, &[&pod(1, "r2", &running())], here)[0].memory, ContainerMemory::default());
     }
 
     #[test]
