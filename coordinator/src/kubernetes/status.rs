@@ -11,6 +11,8 @@ use crate::failure::whole;
 
 /// No more than one write a second, whatever happens.
 pub(super) const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// An API server that does not answer for so long is asked again.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// Counts of keys and bytes always change: they alone are written no more often than this.
 const FIGURES_EVERY: Duration = Duration::from_secs(15);
 /// Fields of a node's entry, and of the whole, that change all the time.
@@ -73,18 +75,30 @@ fn without_figures(mut status: Value) -> Value {
     status
 }
 
-/// Writes a status, if the resource is still the one with this uid.
-pub(super) async fn write(api: &Api<DynamicObject>, name: &str, uid: &str, status: &Value) -> Result<(), String> {
+/// Writes a status, if the resource is still the one with this uid in this version; false if it is not. A write that
+/// was on its way while another coordinator began to lead must not hide what that one shows.
+pub(super) async fn write(
+    api: &Api<DynamicObject>,
+    name: &str,
+    uid: &str,
+    version: &str,
+    status: &Value,
+) -> Result<bool, String> {
     // A merge patch leaves what is not named: a field that is gone must be said to be gone.
-    let patch = json!({"metadata": {"uid": uid}, "status": complete(status)});
-    let patched = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-    patched.map(drop).map_err(|error| format!("status of {name}: {}", whole(&error)))
+    let patch = json!({"metadata": {"uid": uid, "resourceVersion": version}, "status": complete(status)});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    match tokio::time::timeout(DEADLINE, api.patch_status(name, &params, &patch)).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => Ok(false),
+        Ok(Err(error)) => Err(format!("status of {name}: {}", whole(&error))),
+        Err(_) => Err(format!("status of {name}: the API server has not answered for {} s", DEADLINE.as_secs())),
+    }
 }
 
 fn complete(status: &Value) -> Value {
     let mut status = status.clone();
     if let Some(object) = status.as_object_mut() {
-        for field in ["observedGeneration", "layoutGeneration", "progress", "waitingFor"] {
+        for field in ["observedGeneration", "layoutGeneration", "placementReason", "progress", "waitingFor"] {
             object.entry(field).or_insert(Value::Null);
         }
     }

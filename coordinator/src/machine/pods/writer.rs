@@ -1,5 +1,6 @@
 //! Every write to the API server for one cluster. Each is made only while this process leads, and carries what it was
-//! decided on: a leader that has slept changes nothing.
+//! decided on: a leader that has slept changes nothing. A write that was on its way when the leader fell asleep, or was
+//! cut off, arrives after the next one has marked the StatefulSet with its life, and is refused.
 
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ impl Writer {
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
-        self.check().await?;
+        let time = self.time().await?;
         let mut wanted = wanted.clone();
         if let Some(seen) = seen {
             wanted.meta_mut().uid.clone_from(&seen.meta().uid);
@@ -68,51 +69,66 @@ impl Writer {
         let params = PatchParams::apply(MANAGER).force();
         let (api, patch) = (self.api::<K>(), Patch::Apply(&wanted));
         let what = format!("{} {name}", K::kind(&()));
-        unless_changed(&what, &[CHANGED], api.patch(&name, &params, &patch)).await
+        unless_changed(&what, time, &[CHANGED], api.patch(&name, &params, &patch)).await
     }
 
     /// Deletes a pod, in order, if it is still the one that this was decided on.
     pub async fn delete_pod(&self, pod: &Pod, at_once: bool) -> Result<(), String> {
-        self.check().await?;
+        let time = self.time().await?;
         let seen = Preconditions { uid: pod.uid(), resource_version: pod.resource_version() };
         let params = DeleteParams::default().preconditions(seen);
         let params = if at_once { params.grace_period(0) } else { params };
         let name = pod.name_any();
         let api = self.api::<Pod>();
-        unless_changed(&format!("pod {name}"), &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
+        let what = format!("pod {name}");
+        unless_changed(&what, time, &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
     }
 
     /// Sets labels of a pod, if it is still the one that this was decided on.
     pub async fn label_pod(&self, pod: &Pod, labels: &[(&str, Option<&str>)]) -> Result<(), String> {
-        self.check().await?;
+        let time = self.time().await?;
         let labels: serde_json::Map<String, serde_json::Value> =
             labels.iter().map(|(key, value)| ((*key).to_owned(), serde_json::json!(value))).collect();
         let patch = serde_json::json!({"metadata": {"uid": pod.uid(), "labels": labels}});
         let name = pod.name_any();
         let (api, params, patch) = (self.api::<Pod>(), PatchParams::default(), Patch::Merge(&patch));
-        unless_changed(&format!("pod {name}"), &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch))
-            .await
-            .map(drop)
+        let what = format!("pod {name}");
+        unless_changed(&what, time, &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch)).await.map(drop)
     }
 
-    async fn check(&self) -> Result<(), String> {
-        if self.leadership.holds().await { Ok(()) } else { Err("this coordinator does not lead any more".to_owned()) }
+    /// Whether this process may still write.
+    pub async fn check(&self) -> Result<(), String> {
+        self.time().await.map(drop)
+    }
+
+    /// How long a write may take that begins now.
+    async fn time(&self) -> Result<Duration, String> {
+        match self.leadership.lasts().await {
+            Duration::ZERO => Err("this coordinator does not lead any more".to_owned()),
+            left => Ok(left.min(DEADLINE)),
+        }
+    }
+
+    /// The life of the leader that writes: it differs from that of all others that ever wrote.
+    pub fn life(&self) -> String {
+        self.leadership.life().to_string()
     }
 }
 
 /// The answer to a write; `None` for the codes that are no error there: what it was decided on has changed, or is gone.
 async fn unless_changed<T>(
     what: &str,
+    time: Duration,
     excused: &[u16],
     write: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<Option<T>, String> {
-    match tokio::time::timeout(DEADLINE, write).await {
+    match tokio::time::timeout(time, write).await {
         Ok(Ok(answer)) => Ok(Some(answer)),
         Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => {
             tracing::debug!(what, code = status.code, "it has changed meanwhile; decides anew");
             Ok(None)
         }
         Ok(Err(error)) => Err(format!("{what}: {}", whole(&error))),
-        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", DEADLINE.as_secs())),
+        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", time.as_secs())),
     }
 }
