@@ -25,8 +25,15 @@ impl Kubernetes {
     /// A real server of a family, as `redisnode.test/valkey:9.1`: the server, its command line client and a shell.
     #[track_caller]
     pub fn server_image(&self, server: &Server) -> Image {
-        let kind = server.version.split_whitespace().next().expect("a version begins with its kind");
+        let kind = server.kind();
         let tag = server.family.strip_prefix(kind).and_then(|tag| tag.strip_prefix('-')).unwrap_or(&server.family);
+        self.server_image_as(server, tag)
+    }
+
+    /// The same under another tag: to Kubernetes it is another image.
+    #[track_caller]
+    pub fn server_image_as(&self, server: &Server, tag: &str) -> Image {
+        let kind = server.kind();
         let folder = server.folder.display().to_string();
         let args = ["server", kind, tag, &folder];
         self.image(&format!("redisnode.test/{kind}:{tag}"), &server.server, &args)
