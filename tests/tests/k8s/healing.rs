@@ -56,7 +56,8 @@ fn a_statefulset_that_is_deleted_by_hand_takes_no_pod_along() {
             assert!(!refused.status.success() && said.contains("delete the RedisCluster"), "{said}");
         }
         let was = uid(namespace, "apis/apps/v1", "statefulsets/rc").unwrap();
-        namespace.kubectl(&["delete", "statefulset", "rc", "--cascade=orphan"]);
+        // Without waiting: the name is never gone for long.
+        namespace.kubectl(&["delete", "statefulset", "rc", "--cascade=orphan", "--wait=false"]);
         let set = wait_until(SOON, "another StatefulSet has the pods", || {
             let set = cluster.set()?;
             check(set["metadata"]["uid"] != was && set["status"]["readyReplicas"] == 4, || set["status"].to_string())?;
