@@ -10,6 +10,7 @@ use redisnode_tests::skip::skip;
 use redisnode_tests::turn::Turn;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::workload::Stats;
 
 use crate::load::{Load, Sees, just_before};
 use crate::product::Cluster;
@@ -19,6 +20,8 @@ use crate::run::{Scene, on_scenes};
 const SOON: Duration = Duration::from_mins(2);
 /// How long a shard may be without writes.
 const GAP: Duration = Duration::from_secs(2);
+/// How long the client may take to notice that it has locked itself up.
+const PATIENCE: Duration = Duration::from_secs(4);
 const SPEC: &str = "numberOfMaster: 3\nreplicationFactor: 1";
 const LIMITED: &str = "podTemplate: {spec: {containers: [{name: redis, resources: {limits: {memory: 192Mi}}}]}}";
 /// A key whose value would not fit.
@@ -43,8 +46,7 @@ fn a_primarys_pod_that_is_forced_away_costs_its_shard_a_moment() {
             cluster.wait_ready(6, SOON).is_even(3).unwrap();
             at
         });
-        let gap = stats.gaps().into_iter().max().unwrap();
-        assert!(gap < GAP, "the shard was without writes for {gap:?}");
+        assert_short(&stats);
         load.end_but(|written| just_before(written, at));
         assert_eq!(cluster.losses(), Vec::<String>::new());
     });
@@ -63,8 +65,7 @@ fn a_server_that_is_killed_for_memory_again_and_again_is_healed_each_time() {
                 let pod = primary_of(&cluster, POISON);
                 dies(scene, &cluster, &pod, |server| poison(scene, &pod, server))
             });
-            let gap = stats.gaps().into_iter().max().unwrap();
-            assert!(gap < GAP, "a shard was without writes for {gap:?}");
+            assert_short(&stats);
             deaths.push(at);
         }
         // Where the container is one group for the kernel its launcher dies too, and the kubelet starts it again.
@@ -74,8 +75,7 @@ fn a_server_that_is_killed_for_memory_again_and_again_is_healed_each_time() {
                 let pod = primary_of(&cluster, POISON);
                 dies(scene, &cluster, &pod, |_| scene.kube.signal(&pod, "redis", Signal::SIGKILL))
             });
-            let gap = stats.gaps().into_iter().max().unwrap();
-            assert!(gap < GAP, "a shard was without writes for {gap:?}");
+            assert_short(&stats);
             deaths.push(at);
         }
         assert_eq!(restarts(&cluster, "redis"), before + 2);
@@ -83,6 +83,14 @@ fn a_server_that_is_killed_for_memory_again_and_again_is_healed_each_time() {
         assert_eq!(cluster.losses(), Vec::<String>::new());
         assert_eq!(restarts(&cluster, "redisnode-agent"), 0, "no agent dies with its server");
     });
+}
+
+/// No shard was without writes for long. A client that had locked itself up was replaced after some seconds, and its gap
+/// is its own.
+fn assert_short(stats: &Stats) {
+    let gap = stats.gaps().into_iter().max().unwrap();
+    let most = if stats.stuck > 0 { GAP + PATIENCE } else { GAP };
+    assert!(gap < most, "a shard was without writes for {gap:?}: {stats}");
 }
 
 /// The server of a pod comes to its end by `kill`, which is told its process; waits until all is healed. Answers between
