@@ -26,12 +26,13 @@ SERVER ?=
 DIR    ?= run
 PORT   ?= 7000
 THEME  ?=
+FAMILIES ?= all
 ONLY   ?=
 # What docker/build.sh takes from the environment; it has defaults.
 export TAG DOCKER_REGISTRY ENGINE ARCHITECTURES
 VERSION ?=
 
-.PHONY: help run build test test-e2e test-matrix test-k8s simulate bench lint fmt generate images publish release servers kubernetes
+.PHONY: help run build test test-e2e test-matrix test-k8s test-k8s-all simulate bench lint fmt generate images publish release servers kubernetes
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -55,8 +56,13 @@ test-e2e: build servers ## end to end only [THEME=takeover]
 test-matrix: build servers ## end to end: every case on every server, five times (long) [THEME=takeover]
 	@$(places) REDISNODE_MATRIX=5 cargo test --locked -p redisnode-tests --test e2e -- $(THEME)
 
-test-k8s: build servers kubernetes ## on a real Kubernetes only, with real pods (root) [THEME=smoke]
+test-k8s: build servers kubernetes ## on a real Kubernetes only, with real pods: a sample (root) [THEME=smoke]
 	@$(call tests,-p redisnode-tests --test k8s -- $(THEME))
+
+test-k8s-all: build servers kubernetes ## every case on Kubernetes on every server, and a table (an hour) [FAMILIES="redis-7.0 valkey-9.1" THEME=load]
+	@rm -f $(target)/k8s-table; failed=0; export REDISNODE_FAMILIES="$(FAMILIES)" REDISNODE_TABLE="$$(realpath -m $(target)/k8s-table)"; \
+	    ($(call tests,-p redisnode-tests --test k8s -- --include-ignored $(THEME))) || failed=$$?; \
+	    [ ! -e "$$REDISNODE_TABLE" ] || tests/k8s/table.sh "$$REDISNODE_TABLE"; exit $$failed
 
 simulate: ## the simulator alone
 	@cargo test --locked -p redisnode-tests --test 'sim*'

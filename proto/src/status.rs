@@ -31,6 +31,9 @@ pub struct ClusterStatus {
     pub counts: Counts,
     /// `Optimal` or `BestEffort`.
     pub placement: String,
+    /// Why it is no better than a best effort: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_reason: Option<String>,
     /// Moves of slots in flight, all together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -21,7 +21,7 @@ use std::sync::Mutex;
 
 pub use api::Api;
 pub use audit::Request;
-pub use break_it::{Cut, Frozen};
+pub use break_it::{Cordoned, Cut, Frozen};
 pub use images::Image;
 pub use namespace::Namespace;
 pub use pod::Pod;

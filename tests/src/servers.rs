@@ -21,6 +21,13 @@ pub struct Server {
     pub cli: PathBuf,
 }
 
+impl Server {
+    /// `redis` or `valkey`.
+    pub fn kind(&self) -> &str {
+        self.version.split_whitespace().next().unwrap_or_default()
+    }
+}
+
 /// The installed redis-server. Tests cannot do without.
 pub fn system() -> Server {
     family("system").unwrap_or_else(|| panic!("redis-server is not installed: run `make servers`"))

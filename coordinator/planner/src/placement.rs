@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redisnode_proto::NodeName;
 
-use crate::draft::Shard;
+use crate::draft::{Shard, list};
 use crate::facts::{Facts, Node};
 
 /// Pairs of a shard's nodes in one zone, then pairs on one host. Smaller is better; zones weigh more than hosts.
@@ -137,22 +137,35 @@ pub(crate) fn swap(shards: &mut [Shard], a: &NodeName, b: &NodeName) {
     }
 }
 
-/// Whether no two nodes of a shard share a host or, as far as there are zones enough, a zone, and primaries are even.
-pub(crate) fn is_optimal(facts: &Facts, shards: &[Shard]) -> bool {
+/// Why the placement is no better than a best effort: the first thing that is amiss. Absent when no two nodes of a shard
+/// share a host or, as far as there are zones enough, a zone, and primaries are even.
+pub(crate) fn flaw(facts: &Facts, shards: &[Shard]) -> Option<String> {
+    let mut all = shards.iter().flat_map(Shard::nodes);
     let known = |name: &NodeName| facts.node(name).is_some_and(|node| node.zone().is_some() || node.host().is_some());
+    if let Some(name) = all.find(|name| !known(name)) {
+        return Some(format!("nobody knows on which machine {name} runs"));
+    }
     let zones: BTreeSet<&str> = facts.nodes.iter().filter(|n| !n.is_gone()).filter_map(Node::zone).collect();
-    let apart = shards.iter().all(|shard| {
-        let hosts = shard.nodes().all(|name| crowding(facts, name, shard.nodes()).hosts == 0);
-        hosts && zones_are_even(facts, shard, &zones)
-    });
+    let crowded = shards.iter().find_map(|shard| shared_host(facts, shard).or_else(|| full_zone(facts, shard, &zones)));
     let primaries = Spread::of(facts, shards.iter().map(|shard| &shard.primary));
-    apart && primaries.is_even() && shards.iter().flat_map(Shard::nodes).all(known)
+    let uneven = || Some("zones or machines have more primaries than others".to_owned());
+    crowded.or_else(|| if primaries.is_even() { None } else { uneven() })
 }
 
-fn zones_are_even(facts: &Facts, shard: &Shard, zones: &BTreeSet<&str>) -> bool {
+fn shared_host(facts: &Facts, shard: &Shard) -> Option<String> {
+    let name = shard.nodes().find(|name| crowding(facts, name, shard.nodes()).hosts > 0)?;
+    let host = facts.node(name).and_then(Node::host).unwrap_or_default();
+    let there = shard.nodes().filter(|name| facts.node(name).is_some_and(|node| node.host() == Some(host)));
+    Some(format!("{} of {} are on the same machine {host}", list(there), shard.name))
+}
+
+fn full_zone(facts: &Facts, shard: &Shard, zones: &BTreeSet<&str>) -> Option<String> {
     let mut counts: BTreeMap<&str, usize> = zones.iter().map(|zone| (*zone, 0)).collect();
     for zone in shard.nodes().filter_map(|name| facts.node(name)).filter_map(Node::zone) {
         *counts.entry(zone).or_default() += 1;
     }
-    counts.values().max().zip(counts.values().min()).is_none_or(|(max, min)| max - min <= 1)
+    let (fullest, most) = counts.iter().max_by_key(|(_, count)| **count)?;
+    let (emptiest, least) = counts.iter().min_by_key(|(_, count)| **count)?;
+    let message = || format!("{} has {most} nodes in zone {fullest} and {least} in zone {emptiest}", shard.name);
+    (most - least > 1).then(message)
 }

@@ -63,8 +63,8 @@ struct Draft {
     notes: Notes,
     /// A Layout may be published.
     speaks: bool,
-    /// The members are placed as well as can be, where they are now.
-    well_placed: bool,
+    /// Why the members are not placed as well as can be, where they are now.
+    misplaced: Option<String>,
     restart: Vec<NodeName>,
     remove: Vec<NodeName>,
     members_wanted: u32,
@@ -78,7 +78,7 @@ impl Draft {
             decided: Decided::default(),
             notes: Notes::default(),
             speaks: true,
-            well_placed: false,
+            misplaced: Some("the cluster has not come to be yet".to_owned()),
             restart: Vec::new(),
             remove: Vec::new(),
             members_wanted: wanted.members,
@@ -91,7 +91,7 @@ impl Draft {
             None => self.found(facts),
             Some(base) => {
                 self.decided.shards = adopt::adopt(facts, base, &self.wanted);
-                self.well_placed = placement::is_optimal(facts, &self.decided.shards);
+                self.misplaced = placement::flaw(facts, &self.decided.shards);
                 if let Some(refusal) = quorum.refusal() {
                     self.notes.declined.push(refusal);
                     self.keep(facts, base);
@@ -178,7 +178,7 @@ impl Draft {
             wanted: &self.wanted,
             leaving: &self.decided.leaving,
             declined: &self.notes.declined,
-            well_placed: self.well_placed,
+            misplaced: self.misplaced.as_deref(),
         };
         status::show(&seen)
     }

@@ -22,7 +22,7 @@ pub(crate) struct Seen<'s, 'a> {
     pub(crate) wanted: &'s Wanted,
     pub(crate) leaving: &'s BTreeSet<NodeName>,
     pub(crate) declined: &'s [Declined],
-    pub(crate) well_placed: bool,
+    pub(crate) misplaced: Option<&'s str>,
 }
 
 /// The status.
@@ -35,7 +35,8 @@ pub(crate) fn show(seen: &Seen) -> ClusterStatus {
         summary: summary.to_owned(),
         conditions,
         counts: counts(seen),
-        placement: if seen.well_placed { "Optimal" } else { "BestEffort" }.to_owned(),
+        placement: if seen.misplaced.is_none() { "Optimal" } else { "BestEffort" }.to_owned(),
+        placement_reason: seen.misplaced.map(str::to_owned),
         progress: progress(seen),
         waiting_for,
         nodes: nodes::list(seen),

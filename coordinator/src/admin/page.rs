@@ -41,10 +41,11 @@ fn body(resource: &RedisCluster, shown: &Shown) -> String {
     let events: Vec<String> = events.collect();
     let events = list("Lately", events.iter().map(String::as_str));
     format!(
-        "<p><b>{}</b>, placement {}</p>{}<table>{}</table><table><tr><th>Node<th>Role<th>Address<th>State<th>Keys\
+        "<p><b>{}</b>, placement {}{}</p>{}<table>{}</table><table><tr><th>Node<th>Role<th>Address<th>State<th>Keys\
          <th>Memory<th>Slots</tr>{}</table>{waits}{next}{events}",
         escape(&status.summary),
         escape(&status.placement),
+        status.placement_reason.as_deref().map(|why| format!(" ({})", escape(why))).unwrap_or_default(),
         progress(&status),
         conditions.collect::<String>(),
         nodes.collect::<String>(),

@@ -6,12 +6,18 @@ use std::time::Duration;
 use crate::failure::whole;
 
 /// How long an answer is waited for.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The answer to a request about `what`. The error is a sentence.
 pub async fn ask<T>(what: impl Display, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
     ask_unless(what, &[], request).await.and_then(|answer| answer.ok_or_else(|| "it has gone".to_owned()))
 }
+
+/// The API server's code for an object that has changed since it was seen: no error where the next decision is made on what
+/// there is then.
+pub const CHANGED: u16 = 409;
+/// The code for one that is gone.
+pub const GONE: u16 = 404;
 
 /// The same; `None` for the codes that are no error there.
 pub async fn ask_unless<T>(
@@ -19,10 +25,23 @@ pub async fn ask_unless<T>(
     excused: &[u16],
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<Option<T>, String> {
-    match tokio::time::timeout(DEADLINE, request).await {
+    ask_within(DEADLINE, what, excused, request).await
+}
+
+/// The same, within `time`.
+pub async fn ask_within<T>(
+    time: Duration,
+    what: impl Display,
+    excused: &[u16],
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<Option<T>, String> {
+    match tokio::time::timeout(time, request).await {
         Ok(Ok(answer)) => Ok(Some(answer)),
-        Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => Ok(None),
+        Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => {
+            tracing::debug!(%what, code = status.code, "it has changed meanwhile; decides anew");
+            Ok(None)
+        }
         Ok(Err(error)) => Err(format!("{what}: {}", whole(&error))),
-        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", DEADLINE.as_secs())),
+        Err(_) => Err(format!("{what}: the API server has not answered for {} s; tries again", time.as_secs())),
     }
 }

@@ -119,6 +119,7 @@ fn reference(key: &ClusterKey) -> ObjectRef<DynamicObject> {
 struct Shower {
     api: Api<DynamicObject>,
     cache: Cache,
+    leadership: Leadership,
     key: ClusterKey,
     uid: String,
     places: Places,
@@ -139,6 +140,7 @@ impl Shower {
         Self {
             api: Api::namespaced_with(common.client.clone(), &key.0, &api_resource()),
             cache: common.cache.clone(),
+            leadership: common.leadership.clone(),
             key: key.clone(),
             uid: object.uid().unwrap_or_default(),
             places: Places { selector: selector_text(&key.1), lease: common.lease.clone() },
@@ -157,7 +159,10 @@ impl Shower {
                 return;
             }
             let now = own.borrow_and_update().clone();
-            if let Some(status) = now.resource.as_ref().and_then(|resource| resource.status.as_ref()) {
+            // What one that has slept knows is old: it is not for others' eyes.
+            if let Some(status) = now.resource.as_ref().and_then(|resource| resource.status.as_ref())
+                && self.leadership.holds().await
+            {
                 self.show(status).await;
                 self.teller.tell(&status.events).await;
                 self.label(&status.nodes, writer).await;
@@ -168,8 +173,12 @@ impl Shower {
     async fn show(&mut self, status: &ClusterStatus) {
         let now = std::time::Instant::now();
         let Some(due) = self.written.due(status, &self.places, now) else { return };
-        match status::write(&self.api, &self.key.1, &self.uid, &due).await {
-            Ok(()) => self.written.wrote(due, now),
+        let seen = self.cache.clusters.get(&reference(&self.key));
+        let Some(version) = seen.filter(|seen| seen.metadata.uid.as_ref() == Some(&self.uid)) else { return };
+        let version = version.resource_version().unwrap_or_default();
+        match status::write(&self.api, &self.key.1, &self.uid, &version, &due).await {
+            Ok(true) => self.written.wrote(due, now),
+            Ok(false) => tracing::debug!("the resource has changed meanwhile; its status is written next time"),
             Err(why) => tracing::warn!(why, "the status cannot be written; tries again"),
         }
     }
@@ -178,7 +187,9 @@ impl Shower {
     async fn tell_trouble(&mut self, why: &str) {
         let mut status = ClusterStatus { summary: "KO".to_owned(), ..ClusterStatus::default() };
         amend(&mut status, Some(why), &[]);
-        self.show(&status).await;
+        if self.leadership.holds().await {
+            self.show(&status).await;
+        }
     }
 
     async fn label(&self, nodes: &[NodeStatus], writer: &Writer) {

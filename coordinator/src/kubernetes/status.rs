@@ -7,7 +7,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use redisnode_proto::status::{ClusterStatus, Condition};
 use serde_json::{Map, Value, json};
 
-use super::ask::ask;
+use super::ask::{CHANGED, ask_unless};
 
 /// No more than one write a second, whatever happens.
 pub(super) const AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -83,18 +83,26 @@ fn without_figures(mut status: Value) -> Value {
     status
 }
 
-/// Writes a status, if the resource is still the one with this uid.
-pub(super) async fn write(api: &Api<DynamicObject>, name: &str, uid: &str, status: &Value) -> Result<(), String> {
+/// Writes a status, if the resource is still the one with this uid in this version; false if it is not. A write that
+/// was on its way while another coordinator began to lead must not hide what that one shows.
+pub(super) async fn write(
+    api: &Api<DynamicObject>,
+    name: &str,
+    uid: &str,
+    version: &str,
+    status: &Value,
+) -> Result<bool, String> {
     // A merge patch leaves what is not named: a field that is gone must be said to be gone.
-    let patch = json!({"metadata": {"uid": uid}, "status": complete(status)});
+    let patch = json!({"metadata": {"uid": uid, "resourceVersion": version}, "status": complete(status)});
     let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-    ask(format!("status of {name}"), api.patch_status(name, &params, &patch)).await.map(drop)
+    let written = ask_unless(format!("status of {name}"), &[CHANGED], api.patch_status(name, &params, &patch)).await?;
+    Ok(written.is_some())
 }
 
 fn complete(status: &Value) -> Value {
     let mut status = status.clone();
     if let Some(object) = status.as_object_mut() {
-        for field in ["observedGeneration", "layoutGeneration", "progress", "waitingFor"] {
+        for field in ["observedGeneration", "layoutGeneration", "placementReason", "progress", "waitingFor"] {
             object.entry(field).or_insert(Value::Null);
         }
     }

@@ -47,6 +47,7 @@ impl TokenSecret {
                 Err(_) => random()?,
             };
             let secret = self.objects.with(|cluster| token_secret(cluster, &text, !founded));
+            self.writer.check().await?;
             // If another one was faster, the next look finds its token.
             let params = PostParams::default();
             let made = ask(format!("Secret {name} cannot be made"), api.create(&params, &secret)).await?;
@@ -54,7 +55,9 @@ impl TokenSecret {
             return self.take(&made);
         };
         if founded && secret.data.as_ref().is_some_and(|data| data.contains_key(MAY_FOUND)) {
-            let patch = json!({"metadata": {"uid": secret.uid()}, "data": {MAY_FOUND: null}});
+            let seen = json!({"uid": secret.uid(), "resourceVersion": secret.resource_version()});
+            let patch = json!({"metadata": seen, "data": {MAY_FOUND: null}});
+            self.writer.check().await?;
             let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
             ask(format!("Secret {name}"), api.patch(name, &params, &patch)).await?;
         }

@@ -1,15 +1,22 @@
 //! The Kubernetes API as JSON, over the socket that `kubectl proxy` opens in the cluster's folder: plain HTTP with all
-//! rights. It asks in HTTP/1.0, so that an answer ends with its connection; watches are refused, tests poll.
+//! rights. It asks in HTTP/1.0, so that an answer ends with its connection; watches are refused, tests poll. Agents are
+//! asked in the same way.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::{Namespace, Pod};
+
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where agents answer in pods.
+const AGENT_PORT: u16 = 8080;
 
 /// The API of one cluster.
 #[derive(Clone, Debug)]
@@ -71,20 +78,40 @@ impl Api {
 
     fn ask(&self, method: &str, path: &str, body: Option<(&str, &Value)>) -> Result<Value, String> {
         let failed = |error: std::io::Error| format!("{method} {path}: {error}");
-        let mut stream = UnixStream::connect(&self.socket).map_err(failed)?;
+        let stream = UnixStream::connect(&self.socket).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         let (kind, body) = body.map_or(("", String::new()), |(kind, value)| (kind, value.to_string()));
-        let mut head = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n");
-        if !body.is_empty() {
-            let about = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
-            head.push_str(&about);
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).map_err(failed)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).map_err(failed)?;
-        parse(&answer).map_err(|why| format!("{why} ({method} {path})"))
+        let kind = format!("Content-Type: {kind}\r\n");
+        converse(stream, &format!("{method} {path}"), if body.is_empty() { "" } else { &kind }, &body)
     }
+}
+
+impl Namespace<'_> {
+    /// What the agent of a cluster's pod answers, asked with the cluster's token: `ask(pod, "GET /v1/layout", None)`.
+    pub fn ask_agent(&self, cluster: &str, pod: &Pod, what: &str, body: Option<&Value>) -> Result<Value, String> {
+        let secret = format!("{cluster}-token");
+        let token = self.kubectl(&["get", "secret", &secret, "-o", "go-template={{.data.token | base64decode}}"]);
+        let ip = pod.ip.ok_or_else(|| format!("{} has no address", pod.name))?;
+        let headers = format!("X-Redisnode-Token: {}\r\nContent-Type: application/json\r\n", token.trim());
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.kube.inside(|| {
+            let stream = TcpStream::connect_timeout(&(ip, AGENT_PORT).into(), PATIENCE).map_err(|e| e.to_string())?;
+            stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+            converse(stream, what, &headers, &body)
+        })
+    }
+}
+
+/// One question (`GET /path`) and its answer.
+fn converse(mut stream: impl Read + Write, what: &str, headers: &str, body: &str) -> Result<Value, String> {
+    let failed = |error: std::io::Error| format!("{what}: {error}");
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{what} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n{headers}{length}");
+    stream.write_all(format!("{head}\r\n{body}").as_bytes()).map_err(failed)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).map_err(failed)?;
+    parse(&answer).map_err(|why| format!("{why} ({what})"))
 }
 
 fn parse(answer: &[u8]) -> Result<Value, String> {

@@ -19,6 +19,10 @@ pub struct Request {
     pub namespace: Option<String>,
     /// The answer's HTTP code; 403 is forbidden.
     pub code: u64,
+    /// The pod that asked, if its token is a pod's own.
+    pub pod: Option<String>,
+    /// When it arrived: UTC as RFC 3339 writes it, so that texts compare as times do.
+    pub at: String,
 }
 
 impl Kubernetes {
@@ -29,6 +33,15 @@ impl Kubernetes {
         // The last line may be half written.
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         events.filter_map(|event| request(&event)).filter(|request| request.user.starts_with(&of)).collect()
+    }
+
+    /// What a pod of the namespace has changed, as far as the API server let it: all but what only reads.
+    pub fn changes_of(&self, namespace: &str, pod: &str) -> Vec<Request> {
+        let reads = ["get", "list", "watch"];
+        let mut all = self.requests(namespace);
+        all.retain(|request| request.pod.as_deref() == Some(pod) && request.code < 300);
+        all.retain(|request| !reads.contains(&request.verb.as_str()));
+        all
     }
 
     /// Those that were refused for want of rights.
@@ -47,6 +60,8 @@ fn request(event: &Value) -> Option<Request> {
         what: if what.is_empty() { text("/requestURI")? } else { what },
         namespace: text("/objectRef/namespace"),
         code: event.pointer("/responseStatus/code").and_then(Value::as_u64)?,
+        pod: text("/user/extra/authentication.kubernetes.io~1pod-name/0"),
+        at: text("/requestReceivedTimestamp")?,
     })
 }
 
@@ -56,9 +71,12 @@ mod tests {
 
     #[test]
     fn a_request_names_its_group_and_subresource() {
-        let event = serde_json::json!({"user": {"username": "system:serviceaccount:n:a"}, "verb": "patch", "responseStatus":
-            {"code": 403}, "objectRef": {"apiGroup": "apps", "resource": "statefulsets", "subresource": "scale", "namespace": "n"}});
+        let user = serde_json::json!({"username": "system:serviceaccount:n:a",
+            "extra": {"authentication.kubernetes.io/pod-name": ["a-1"]}});
+        let event = serde_json::json!({"user": user, "verb": "patch", "responseStatus": {"code": 403},
+            "requestReceivedTimestamp": "2026-01-01T00:00:00.000001Z", "objectRef": {"apiGroup": "apps", "resource": "statefulsets", "subresource": "scale", "namespace": "n"}});
         let request = request(&event).unwrap();
         assert_eq!((request.what.as_str(), request.code), ("apps/statefulsets/scale", 403));
+        assert_eq!(request.pod.as_deref(), Some("a-1"));
     }
 }

@@ -25,6 +25,22 @@ impl Drop for Frozen {
     }
 }
 
+/// A node that gets no new pods until this is dropped.
+#[derive(Debug)]
+pub struct Cordoned<'k> {
+    kube: &'k Kubernetes,
+    node: String,
+}
+
+impl Drop for Cordoned<'_> {
+    fn drop(&mut self) {
+        let done = self.kube.run("kubectl", &["uncordon", &self.node]);
+        if !done.status.success() {
+            eprintln!("{} stays cordoned: {}", self.node, String::from_utf8_lossy(&done.stderr));
+        }
+    }
+}
+
 /// Packets that do not arrive until this is dropped.
 #[derive(Debug)]
 pub struct Cut<'k> {
@@ -50,6 +66,25 @@ impl Kubernetes {
         let files = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|root| PathBuf::from(root).join(&tail));
         let text = files.iter().find_map(|file| fs::read_to_string(file).ok()).unwrap_or_default();
         text.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    }
+
+    /// The process of the server in a pod's container `redis`: not the launcher, which is its parent. `None` while it does
+    /// not run.
+    pub fn server_process(&self, pod: &Pod) -> Option<i32> {
+        let named = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // A child of the server that saves has its name too, and is younger.
+        self.processes(pod, "redis").into_iter().filter(|pid| named(pid).trim_end().ends_with("-server")).min()
+    }
+
+    /// Drains a node of the pods with this label as a person would, by evictions, and keeps new ones off it until the
+    /// result is dropped. Other pods stay.
+    #[track_caller]
+    pub fn drain(&self, node: &str, selector: &str, within: Duration) -> Cordoned<'_> {
+        let cordoned = Cordoned { kube: self, node: node.to_owned() };
+        let within = format!("{}s", within.as_secs());
+        let only = format!("--pod-selector={selector}");
+        self.kubectl(&["drain", node, &only, "--delete-emptydir-data", "--timeout", &within]);
+        cordoned
     }
 
     /// Sends a signal to all processes of a pod's container. Panics if it has none.

@@ -25,17 +25,22 @@ impl Kubernetes {
     /// A real server of a family, as `redisnode.test/valkey:9.1`: the server, its command line client and a shell.
     #[track_caller]
     pub fn server_image(&self, server: &Server) -> Image {
-        self.server_image_in(server, "redisnode.test")
+        let kind = server.kind();
+        let tag = server.family.strip_prefix(kind).and_then(|tag| tag.strip_prefix('-')).unwrap_or(&server.family);
+        self.server_image_as(server, tag)
     }
 
-    /// The same, as `REPOSITORY/valkey:9.1`: under the name that a stock image has, say.
+    /// The same under another tag: to Kubernetes it is another image.
     #[track_caller]
-    pub fn server_image_in(&self, server: &Server, repository: &str) -> Image {
-        let kind = server.version.split_whitespace().next().expect("a version begins with its kind");
-        let tag = server.family.strip_prefix(kind).and_then(|tag| tag.strip_prefix('-')).unwrap_or(&server.family);
+    pub fn server_image_as(&self, server: &Server, tag: &str) -> Image {
+        self.server_image_called(server, &format!("redisnode.test/{}:{tag}", server.kind()))
+    }
+
+    /// The same under the name that a stock image has, say.
+    #[track_caller]
+    pub fn server_image_called(&self, server: &Server, name: &str) -> Image {
         let folder = server.folder.display().to_string();
-        let name = format!("{repository}/{kind}:{tag}");
-        self.image(&name, &server.server, &["server", &name, kind, &folder])
+        self.image(name, &server.server, &["server", name, server.kind(), &folder])
     }
 
     /// The agent's image, as `redisnode.test/redisnode:dev`: nothing but the program.

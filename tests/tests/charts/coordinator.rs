@@ -34,7 +34,7 @@ pub(crate) fn everything() -> Value {
         "replicas": 3, "namespaced": true, "image": image("c"), "agentImage": image("a"), "serverImage": "redis:8.6",
         "imagePullSecrets": [{"name": "registry"}], "usersAreAssigned": true, "logLevel": "info,redis_coordinator=debug",
         "lease": {"name": "leader"}, "crd": {"install": false},
-        "serviceAccount": {"create": true, "name": "account", "annotations": {"a": "b"}}, "rbac": {"create": true},
+        "protectStatefulSets": true, "serviceAccount": {"create": true, "name": "account", "annotations": {"a": "b"}}, "rbac": {"create": true},
         "nameOverride": "name", "fullnameOverride": "full", "labels": {"team": "shop"},
         "podLabels": {"team": "pods", "app.kubernetes.io/name": "mine"}, "podAnnotations": {"c": "d"},
         "resources": {"limits": {"memory": "64Mi"}}, "podSecurityContext": {"runAsUser": 1234},
@@ -62,7 +62,8 @@ fn the_defaults_are_two_restricted_coordinators_of_all_namespaces() {
     let name = "shop-redis-coordinator";
     let wanted = ["Deployment", "Role", "RoleBinding", "Service", "ServiceAccount", "PodDisruptionBudget"];
     let mut wanted: BTreeSet<String> = wanted.iter().map(|kind| format!("{kind}/{name}")).collect();
-    wanted.extend(["ClusterRole", "ClusterRoleBinding"].map(|kind| format!("{kind}/ns-{name}")));
+    let of_all = ["ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+    wanted.extend(of_all.map(|kind| format!("{kind}/ns-{name}")));
     wanted.extend([format!("Pod/{name}-test"), "CustomResourceDefinition/redisclusters.redisnode.io".to_owned()]);
     assert_eq!(rendered.all(), wanted);
     assert_eq!(rendered.one("Deployment")["spec"]["replicas"], 2);
@@ -88,7 +89,9 @@ fn the_defaults_are_two_restricted_coordinators_of_all_namespaces() {
 fn all_values_arrive_where_they_belong() {
     let Some(chart) = chart() else { return };
     let rendered = chart.rendered(&everything());
-    assert_eq!(rendered.all().len(), 10, "no definition, but a PodMonitor: {:?}", rendered.all());
+    assert_eq!(rendered.all().len(), 12, "no definition, but a PodMonitor: {:?}", rendered.all());
+    let protected = &rendered.one("ValidatingAdmissionPolicy")["spec"]["matchConstraints"];
+    assert_eq!(protected["namespaceSelector"]["matchLabels"], json!({"kubernetes.io/metadata.name": "ns"}));
     let deployment = rendered.one("Deployment");
     let (pod, container) = (&deployment["spec"]["template"], container(&rendered));
     let digest = format!("registry.example.com:5000/team/c@sha256:{}", "0123456789abcdef".repeat(4));

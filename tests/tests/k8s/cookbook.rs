@@ -29,7 +29,7 @@ fn the_cookbook_can_be_followed_word_by_word() {
     };
     let Some(kube) = Kubernetes::shared() else { return };
     let ours = ["redisnode", "redis-coordinator"].map(|program| kube.released_image(program));
-    for image in ours.iter().chain([&kube.server_image_in(&valkey, "valkey")]) {
+    for image in ours.iter().chain([&kube.server_image_called(&valkey, "valkey/valkey:9.1")]) {
         kube.load(image);
     }
     // The other cases share a definition that is no release's.

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use redisnode_tests::kube::{Kubernetes, Namespace};
+use redisnode_tests::servers;
 use redisnode_tests::turn::Turn;
-use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
-use redisnode_tests::{at::At, servers};
 
 use crate::product::{Cluster, install};
+use crate::run::on_scenes;
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -37,6 +37,40 @@ fn missing(namespace: &Namespace<'_>, pod: &str, count: usize) -> Vec<String> {
 }
 
 #[test]
+fn a_statefulset_that_is_deleted_by_hand_takes_no_pod_along() {
+    on_scenes("healing-set", &["redis-7.0"], Turn::take, |scene| {
+        let namespace = &scene.namespace;
+        let cluster = Cluster::apply(namespace, "rc", "numberOfMaster: 2\nreplicationFactor: 1");
+        cluster.wait_ready(4, SOON);
+        put(namespace, 10);
+        let picture = || {
+            let pods = cluster.pods().unwrap().into_iter();
+            pods.map(|pod| (pod.uid, pod.restarts, pod.is_ending)).collect::<Vec<_>>()
+        };
+        let before = picture();
+        for how in ["background", "foreground"] {
+            let cascade = format!("--cascade={how}");
+            let args = ["--namespace", &namespace.name, "delete", "statefulset", "rc", &cascade];
+            let refused = scene.kube.run("kubectl", &args);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(!refused.status.success() && said.contains("delete the RedisCluster"), "{said}");
+        }
+        let was = uid(namespace, "apis/apps/v1", "statefulsets/rc").unwrap();
+        // Without waiting: the name is never gone for long.
+        namespace.kubectl(&["delete", "statefulset", "rc", "--cascade=orphan", "--wait=false"]);
+        let set = wait_until(SOON, "another StatefulSet has the pods", || {
+            let set = cluster.set()?;
+            check(set["metadata"]["uid"] != was && set["status"]["readyReplicas"] == 4, || set["status"].to_string())?;
+            Ok(set)
+        });
+        cluster.wait_ready(4, SOON);
+        assert_eq!(picture(), before, "no pod has been restarted");
+        assert_eq!(set["status"]["currentRevision"], set["status"]["updateRevision"], "nor will it be");
+        assert_eq!(missing(namespace, "rc-1", 10), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn what_is_deleted_by_hand_comes_back_and_a_deleted_resource_leaves_nothing() {
     let _turn = Turn::take();
     let Some(kube) = Kubernetes::shared() else { return };
@@ -60,9 +94,7 @@ fn what_is_deleted_by_hand_comes_back_and_a_deleted_resource_leaves_nothing() {
             check(now != before, || "it is the old one".to_owned())
         });
     }
-    let pods = cluster.pods().unwrap();
-    let primary = pods.iter().find(|pod| pod.labels.get("redisnode.io/role").is_some_and(|role| role == "primary"));
-    let primary = primary.expect("a primary").clone();
+    let primary = cluster.a_primary();
     kube.api().delete(&primary.path(), Some(0)).unwrap();
     wait_until(SOON, "the pod is another one", || {
         let now = namespace.pod(&primary.name)?;
@@ -77,31 +109,4 @@ fn what_is_deleted_by_hand_comes_back_and_a_deleted_resource_leaves_nothing() {
         let left: Vec<&str> = left.lines().filter(|line| line.contains("/rc") || line.contains("/cache")).collect();
         check(left.is_empty(), || left.join(" "))
     });
-}
-
-#[test]
-fn the_leader_dies_in_a_scale_out_and_the_next_one_goes_on() {
-    let _turn = Turn::take();
-    let Some(kube) = Kubernetes::shared() else { return };
-    let namespace = kube.namespace("healing-leader");
-    install(&namespace, &servers::system());
-    namespace.kubectl(&["scale", "deployment", "coordinator", "--replicas=2"]);
-    let coordinators = namespace.wait_ready("app=coordinator", 2, SOON);
-    let cluster = Cluster::apply(&namespace, "rc", "numberOfMaster: 2\nreplicationFactor: 0");
-    cluster.wait_ready(2, SOON);
-    let lease = || {
-        let lease = kube.api().get(&namespace.path("apis/coordination.k8s.io/v1", "leases/redis-coordinator"))?;
-        let text = |at: &str| lease.pointer(at).and_then(serde_json::Value::as_str).map(str::to_owned);
-        let term = text("/metadata/annotations/redisnode.io~1term").and_then(|term| term.parse::<u64>().ok());
-        Ok::<_, String>((text("/spec/holderIdentity").unwrap_or_default(), term.ok_or("no term")?))
-    };
-    let (leader, term) = lease().unwrap();
-    cluster.patch(&serde_json::json!({"numberOfMaster": 3}));
-    let dead = coordinators.iter().find(|pod| pod.name == leader).expect("the leader is one of them");
-    kube.api().delete(&dead.path(), Some(0)).unwrap();
-    cluster.wait_ready(3, SOON).is_even(3).unwrap();
-    let (next, raised) = lease().unwrap();
-    assert!(next != leader && raised > term, "{leader} with term {term}, then {next} with {raised}");
-    let servers: Vec<At> = cluster.pods().unwrap().iter().map(|pod| pod.at(6379)).collect();
-    kube.inside(|| view::agreed(&servers)).unwrap();
 }

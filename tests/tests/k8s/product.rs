@@ -80,6 +80,27 @@ impl<'n, 'k> Cluster<'n, 'k> {
         self.namespace.pods(&format!("app.kubernetes.io/instance={},app.kubernetes.io/component=node", self.name))
     }
 
+    /// A pod whose label says that its server is a primary.
+    #[track_caller]
+    pub(crate) fn a_primary(&self) -> Pod {
+        let is_primary = |pod: &Pod| pod.labels.get("redisnode.io/role").is_some_and(|role| role == "primary");
+        self.pods().unwrap().into_iter().find(is_primary).expect("a pod is labelled as a primary")
+    }
+
+    /// The StatefulSet as the API server has it.
+    pub(crate) fn set(&self) -> Result<Value, String> {
+        self.namespace.kube.api().get(&self.namespace.path("apis/apps/v1", &format!("statefulsets/{}", self.name)))
+    }
+
+    /// What its status says of lost data.
+    pub(crate) fn losses(&self) -> Vec<String> {
+        let events = self.namespace.events("RedisCluster", self.name).unwrap();
+        let conditions = self.resource().unwrap()["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let shown = conditions.iter().filter(|condition| condition["reason"] == "DataLost").map(Value::to_string);
+        let told = events.into_iter().filter(|(reason, _)| reason == "DataLost").map(|(_, message)| message);
+        shown.chain(told).collect()
+    }
+
     /// Waits until it is Ready in the newest edit of its spec, with so many pods, and until the servers agree.
     #[track_caller]
     pub(crate) fn wait_ready(&self, members: usize, within: Duration) -> View {

@@ -36,7 +36,8 @@ pub fn answer_notice(s: &Situation<'_>, received: &ReceivedNotice) -> Step {
     if me.role == Role::Primary && !me.slots.is_empty() && view.node(&notice.dead).is_none_or(|d| d.slots.is_empty()) {
         // Promoted, but under an epoch that does not rise above the dead one's: telling the sender to ask another one
         // would make two owners.
-        return pending("the server is promoted, and waits for an epoch above the dead one's");
+        return raised(s, view, me, received)
+            .unwrap_or_else(|| pending("the server is promoted, and waits for an epoch above the dead one's"));
     }
     if let Some(reason) = unfit(s, me, notice) {
         return Step::Answer(Outcome::Refused { reason });
@@ -171,16 +172,27 @@ fn too_low(s: &Situation<'_>, view: &View, received: &ReceivedNotice) -> Option<
     (!known && s.now.since(received.at) < FORCE_AGAIN).then_some(Step::RaiseEpoch)
 }
 
+/// A server that won an election not long ago and was deposed in order since counts the old votes again when it is told
+/// FORCE (seen on Redis 8.6, which forgets them only after four node time-outs): it is primary at once, under the epoch of
+/// that election, and nobody believes it. Its epoch may rise as with TAKEOVER: while nobody else can be elected.
+fn raised(s: &Situation<'_>, view: &View, me: &ViewNode, received: &ReceivedNotice) -> Option<Step> {
+    let alone = s.mates().into_iter().all(|name| *name == received.notice.by);
+    (me.epoch < view.current_epoch && (alone || is_fresh(s, received))).then_some(Step::RaiseEpoch)
+}
+
+/// Nobody is marked as failed before the node time-out, so nobody stands for election before that.
+fn is_fresh(s: &Situation<'_>, received: &ReceivedNotice) -> bool {
+    let dead_for = received.notice.dead_for.after(s.now.since(received.at));
+    s.settled_timeout().is_some_and(|timeout| dead_for < timeout.half())
+}
+
 /// Whether an election by the servers cannot have begun, or cannot succeed.
 fn nobody_else_can_win(s: &Situation<'_>, received: &ReceivedNotice, voters: &Voters) -> bool {
     // With even numbers half of them is enough: what is left cannot elect.
     let silenced = voters.certified_dead + voters.ignorant;
     let nobody_votes = voters.count.saturating_sub(silenced) < voters.majority();
-    let dead_for = received.notice.dead_for.after(s.now.since(received.at));
-    // Nobody is marked as failed before the node time-out, so nobody stands for election before that.
-    let fresh = s.settled_timeout().is_some_and(|timeout| dead_for < timeout.half());
     let reached = voters.running >= voters.majority();
-    nobody_votes || (reached && fresh)
+    nobody_votes || (reached && is_fresh(s, received))
 }
 
 /// The slots have an owner that is not the dead one: this node, or another.

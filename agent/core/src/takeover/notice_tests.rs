@@ -207,6 +207,25 @@ fn it_is_not_done_while_the_dead_one_owns_a_slot_or_the_epoch_is_not_above_its()
 }
 
 #[test]
+fn a_promotion_by_votes_of_an_earlier_election_gets_an_epoch_of_its_own_while_nobody_else_can_be_elected() {
+    let deposed_before = |replicas, dead_for| {
+        let mut told = told(3, replicas, 40);
+        fail_over(told.0.view(), 0, 3);
+        line(told.0.view(), 3).epoch = ConfigEpoch(20);
+        told.0.view().current_epoch = ConfigEpoch(21);
+        told.1.notice.epoch = ConfigEpoch(21);
+        told.1.notice.dead_for = Millis(dead_for);
+        told
+    };
+    assert_eq!(answer(&deposed_before(2, 0)), Step::RaiseEpoch);
+    assert!(is_pending(&answer(&deposed_before(2, 7500))), "the servers may be electing the sibling");
+    assert_eq!(answer(&deposed_before(1, 7500)), Step::RaiseEpoch, "there is no sibling");
+    let mut raised = deposed_before(2, 0);
+    line(raised.0.view(), 3).epoch = ConfigEpoch(22);
+    assert_eq!(answer(&raised), Step::Answer(Outcome::Done { primary: id(3), name: name(3) }));
+}
+
+#[test]
 fn who_cannot_take_over_refuses_with_the_reason() {
     let refuse = |edit: fn(&mut Scene)| {
         let mut told = told(3, 1, 0);

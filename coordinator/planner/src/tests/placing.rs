@@ -64,6 +64,8 @@ fn a_single_host_is_a_best_effort() {
     let mut model = labelled(3, 1, 1, 0);
     let plan = settle(&mut model, &mut Dice(1), 0);
     assert_eq!(plan.status.placement, "BestEffort");
+    let why = plan.status.placement_reason.unwrap();
+    assert!(why.contains("are on the same machine host-0"), "{why}");
 }
 
 #[test]
@@ -85,7 +87,8 @@ fn primaries_that_piled_up_are_spread_again_one_at_a_time() {
         handoffs += wished;
     }
     assert_eq!(handoffs, 2);
-    assert_eq!(model.plan().status.placement, "Optimal");
+    let status = model.plan().status;
+    assert_eq!((status.placement.as_str(), status.placement_reason), ("Optimal", None));
 }
 
 #[test]

@@ -46,6 +46,11 @@ pub(super) fn may_write(since: Duration) -> bool {
     since < GIVE_UP_AFTER
 }
 
+/// For how much longer nobody else can begin to lead, seen from a leader that renewed `since`; zero if it may not write.
+pub(super) fn lasts(since: Duration) -> Duration {
+    if may_write(since) { DURATION.saturating_sub(since).saturating_sub(RENEW_EVERY) } else { Duration::ZERO }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +79,12 @@ mod tests {
         assert!(may_write(Duration::from_secs(9)));
         assert!(!may_write(GIVE_UP_AFTER));
         const { assert!(GIVE_UP_AFTER.as_secs() + RENEW_EVERY.as_secs() < DURATION.as_secs()) };
+    }
+
+    #[test]
+    fn what_a_leader_waits_for_ends_before_another_one_may_begin() {
+        assert_eq!(lasts(Duration::ZERO), Duration::from_secs(13));
+        assert_eq!(lasts(Duration::from_secs(9)), Duration::from_secs(4));
+        assert_eq!(lasts(GIVE_UP_AFTER), Duration::ZERO);
     }
 }

@@ -15,7 +15,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::Mutex;
 
-use self::judgement::{DURATION, GIVE_UP_AFTER, RENEW_EVERY, Seen, Verdict, judge, may_write};
+use self::judgement::{DURATION, GIVE_UP_AFTER, RENEW_EVERY, Seen, Verdict, judge, lasts, may_write};
 use crate::failure::whole;
 use crate::term::TermStore;
 
@@ -42,6 +42,7 @@ pub struct Leadership {
 struct Inner {
     api: Api<Lease>,
     me: String,
+    life: i32,
     /// The Lease as it was written last, and when that write was sent.
     held: Mutex<Held>,
 }
@@ -66,8 +67,9 @@ pub async fn win(client: Client, name: &LeaseName) -> Leadership {
         match attempt(&api, name, &mut last).await {
             Ok(Some(held)) => {
                 tracing::info!(identity = name.identity, "leads from now on");
+                let life = held.lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
                 return Leadership {
-                    inner: Arc::new(Inner { api, me: name.identity.clone(), held: Mutex::new(held) }),
+                    inner: Arc::new(Inner { api, me: name.identity.clone(), life, held: Mutex::new(held) }),
                 };
             }
             Ok(None) => {
@@ -105,9 +107,9 @@ async fn attempt(
     if judge(&now, &name.identity, since.elapsed()) == Verdict::Follow {
         return Ok(None);
     }
-    let is_new = now.holder.as_deref() != Some(name.identity.as_str());
+    // Also for a Lease that is ours already: this process is another one than the one that took it.
     let mut lease = lease;
-    sign(&mut lease, &name.identity, is_new);
+    sign(&mut lease, &name.identity, true);
     let sent = Instant::now();
     let replaced = api.replace(&name.name, &PostParams::default(), &lease).await;
     conflict_is_none(replaced.map(|lease| Held { lease, renewed_at: sent }))
@@ -171,6 +173,16 @@ impl Leadership {
     /// Whether this process may still write. False for one that has slept.
     pub async fn holds(&self) -> bool {
         may_write(self.inner.held.lock().await.renewed_at.elapsed())
+    }
+
+    /// For how much longer nobody else leads, for sure; zero for one that may not write any more.
+    pub async fn lasts(&self) -> Duration {
+        lasts(self.inner.held.lock().await.renewed_at.elapsed())
+    }
+
+    /// The number of this leader's life: the Lease's count of its takings. It grows with each.
+    pub fn life(&self) -> i32 {
+        self.inner.life
     }
 
     /// Gives the Lease back, so that the next one need not wait.

@@ -17,6 +17,10 @@ use super::writer::Writer;
 use crate::kubernetes::cache::{Cache, ClusterKey};
 use crate::kubernetes::objects::{Cluster, Images, Objects as Desired, keep_pods, objects};
 
+/// Annotation of the StatefulSet: the life of the leader that wrote it last. The first write of each life changes it, and
+/// with it the version that all writes of the lives before were decided on.
+const LEADER: &str = "redisnode.io/leader";
+
 /// For so long after a write the watch may still show the object as it was before.
 const LAG: Duration = Duration::from_secs(5);
 
@@ -93,6 +97,7 @@ impl Objects {
         if let Some(set) = set {
             keep_pods(&mut wanted, set);
         }
+        wanted.annotations_mut().insert(LEADER.to_owned(), writer.life());
         self.keep_one(writer, &wanted, set).await
     }
 

@@ -1,5 +1,8 @@
 //! Every write to the API server for one cluster. Each is made only while this process leads, and carries what it was
-//! decided on: a leader that has slept changes nothing.
+//! decided on: a leader that has slept changes nothing. A write that was on its way when the leader fell asleep, or was
+//! cut off, arrives after the next one has marked the StatefulSet with its life, and is refused.
+
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -7,16 +10,11 @@ use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kubernetes::ask::ask_unless;
+use crate::kubernetes::ask::{CHANGED, DEADLINE, GONE, ask_within};
 use crate::kubernetes::lease::Leadership;
 
 /// Whose fields are ours, for the API server.
 pub const MANAGER: &str = "redis-coordinator";
-
-/// The API server's codes for an object that has changed since it was seen, and for one that is gone: no errors, the next
-/// decision is made on what there is then.
-const CHANGED: u16 = 409;
-const GONE: u16 = 404;
 
 /// Writes in one namespace.
 #[derive(Clone)]
@@ -54,7 +52,7 @@ impl Writer {
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
-        self.check().await?;
+        let time = self.time().await?;
         let mut wanted = wanted.clone();
         if let Some(seen) = seen {
             wanted.meta_mut().uid.clone_from(&seen.meta().uid);
@@ -64,32 +62,47 @@ impl Writer {
         let params = PatchParams::apply(MANAGER).force();
         let (api, patch) = (self.api::<K>(), Patch::Apply(&wanted));
         let what = format!("{} {name}", K::kind(&()));
-        ask_unless(what, &[CHANGED], api.patch(&name, &params, &patch)).await
+        ask_within(time, what, &[CHANGED], api.patch(&name, &params, &patch)).await
     }
 
     /// Deletes a pod, in order, if it is still the one that this was decided on.
     pub async fn delete_pod(&self, pod: &Pod, at_once: bool) -> Result<(), String> {
-        self.check().await?;
+        let time = self.time().await?;
         let seen = Preconditions { uid: pod.uid(), resource_version: pod.resource_version() };
         let params = DeleteParams::default().preconditions(seen);
         let params = if at_once { params.grace_period(0) } else { params };
         let name = pod.name_any();
         let api = self.api::<Pod>();
-        ask_unless(format!("pod {name}"), &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
+        ask_within(time, format!("pod {name}"), &[CHANGED, GONE], api.delete(&name, &params)).await.map(drop)
     }
 
     /// Sets labels of a pod, if it is still the one that this was decided on.
     pub async fn label_pod(&self, pod: &Pod, labels: &[(&str, Option<&str>)]) -> Result<(), String> {
-        self.check().await?;
+        let time = self.time().await?;
         let labels: serde_json::Map<String, serde_json::Value> =
             labels.iter().map(|(key, value)| ((*key).to_owned(), serde_json::json!(value))).collect();
         let patch = serde_json::json!({"metadata": {"uid": pod.uid(), "labels": labels}});
         let name = pod.name_any();
         let (api, params, patch) = (self.api::<Pod>(), PatchParams::default(), Patch::Merge(&patch));
-        ask_unless(format!("pod {name}"), &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch)).await.map(drop)
+        let patched = api.patch_metadata(&name, &params, &patch);
+        ask_within(time, format!("pod {name}"), &[CHANGED, GONE], patched).await.map(drop)
     }
 
-    async fn check(&self) -> Result<(), String> {
-        if self.leadership.holds().await { Ok(()) } else { Err("this coordinator does not lead any more".to_owned()) }
+    /// Whether this process may still write.
+    pub async fn check(&self) -> Result<(), String> {
+        self.time().await.map(drop)
+    }
+
+    /// How long a write may take that begins now.
+    async fn time(&self) -> Result<Duration, String> {
+        match self.leadership.lasts().await {
+            Duration::ZERO => Err("this coordinator does not lead any more".to_owned()),
+            left => Ok(left.min(DEADLINE)),
+        }
+    }
+
+    /// The life of the leader that writes: it differs from that of all others that ever wrote.
+    pub fn life(&self) -> String {
+        self.leadership.life().to_string()
     }
 }
