@@ -1,6 +1,8 @@
 //! What service accounts asked of the API server, from its audit log. Kubernetes' own accounts are not in it.
 
-use std::fs;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -19,21 +21,52 @@ pub struct Request {
     pub namespace: Option<String>,
     /// The answer's HTTP code; 403 is forbidden.
     pub code: u64,
+    /// What the API server said about it, if it refused.
+    pub message: String,
+}
+
+/// The requests of a namespace's accounts, as they come in.
+#[derive(Debug)]
+pub struct Requests {
+    log: PathBuf,
+    read: u64,
+    /// As it is written in the log.
+    of: String,
 }
 
 impl Kubernetes {
     /// The requests of a namespace's accounts since the cluster began, in the order of their answers.
     pub fn requests(&self, namespace: &str) -> Vec<Request> {
-        let log = fs::read_to_string(self.folder().join("logs/audit.log")).unwrap_or_default();
-        let of = format!("system:serviceaccount:{namespace}:");
-        // The last line may be half written.
-        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.filter_map(|event| request(&event)).filter(|request| request.user.starts_with(&of)).collect()
+        self.requests_after(namespace, 0).news()
+    }
+
+    /// As they come in, all that are behind the first `read` bytes of the log.
+    pub fn requests_after(&self, namespace: &str, read: u64) -> Requests {
+        let log = self.folder().join("logs/audit.log");
+        Requests { log, read, of: format!("\"system:serviceaccount:{namespace}:") }
     }
 
     /// Those that were refused for want of rights.
     pub fn forbidden(&self, namespace: &str) -> Vec<Request> {
         self.requests(namespace).into_iter().filter(|request| request.code == 403).collect()
+    }
+}
+
+impl Requests {
+    /// Those that have come since the last time.
+    pub fn news(&mut self) -> Vec<Request> {
+        let mut text = String::new();
+        // There is none before the first request.
+        let Ok(mut log) = File::open(&self.log) else { return Vec::new() };
+        let read = log.seek(SeekFrom::Start(self.read)).and_then(|_| log.read_to_string(&mut text));
+        read.unwrap_or_else(|error| panic!("{}: {error}", self.log.display()));
+        // The last line may be half written.
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        self.read += text.len() as u64;
+        let own = text.lines().filter(|line| line.contains(&self.of));
+        let events = own.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mine = |request: &Request| self.of.get(1..).is_some_and(|of| request.user.starts_with(of));
+        events.filter_map(|event| request(&event)).filter(mine).collect()
     }
 }
 
@@ -47,6 +80,7 @@ fn request(event: &Value) -> Option<Request> {
         what: if what.is_empty() { text("/requestURI")? } else { what },
         namespace: text("/objectRef/namespace"),
         code: event.pointer("/responseStatus/code").and_then(Value::as_u64)?,
+        message: text("/responseStatus/message").unwrap_or_default(),
     })
 }
 

@@ -11,4 +11,5 @@ mod harness;
 mod healing;
 mod product;
 mod resource;
+mod rights;
 mod under_load;
