@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use redisnode_proto::job::Job;
-use redisnode_proto::report::{Report, ServerState};
-use redisnode_proto::{Address, DOCUMENT_VERSION, Member, Millis, Offset};
+use redisnode_proto::report::Report;
+use redisnode_proto::{Address, DOCUMENT_VERSION, Member, Millis};
 
 use super::shared::{Shared, State};
 
@@ -40,7 +40,7 @@ pub(super) fn publish(shared: &Shared, last: &mut Millis) {
         return;
     }
     let now = shared.now();
-    let grown = essence(&next) != essence(&before) || now.since(*last) >= COUNTERS_EVERY;
+    let grown = is_news(&before, &next) || now.since(*last) >= COUNTERS_EVERY;
     if grown {
         next.revision += 1;
         *last = now;
@@ -48,25 +48,9 @@ pub(super) fn publish(shared: &Shared, last: &mut Millis) {
     shared.report.send_replace(Arc::new(next));
 }
 
-/// The Report without plain counters.
-fn essence(report: &Report) -> Report {
-    let mut report = report.clone();
-    if let ServerState::Running(running) = &mut report.server {
-        running.keys = u64::from(running.keys > 0);
-        running.used_memory = 0;
-        running.replication.offset = Offset(0);
-        running.replication.silent_for_s = None;
-        for replica in &mut running.replication.replicas {
-            replica.offset = Offset(0);
-        }
-    }
-    for job in &mut report.jobs {
-        job.keys_done = 0;
-        job.bytes_done = 0;
-        job.keys_left = None;
-        job.slots_done = 0;
-        job.remaining = redisnode_proto::SlotSet::new();
-        job.running_for = Millis(0);
-    }
-    report
+/// Whether more than plain counters has changed.
+fn is_news(before: &Report, next: &Report) -> bool {
+    let mut counted = before.clone();
+    counted.count_as(next);
+    counted != *next
 }

@@ -45,7 +45,7 @@ fn answer(request: &Request, shown: &Shown, now: Millis) -> Response {
         METRICS => Response::text("text/plain; version=0.0.4; charset=utf-8", metrics::text(shown)),
         "/" => Response::text("text/html; charset=utf-8", page::html(shown)),
         STATUS => match &shown.resource {
-            Some(resource) => Response::json(resource),
+            Some(resource) => Response::json(&**resource),
             None => not_now("no decision was made yet"),
         },
         PLAN => Response::json(&serde_json::json!({ "next": shown.next, "declined": shown.declined })),

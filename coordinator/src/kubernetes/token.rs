@@ -42,6 +42,7 @@ impl TokenSecret {
         let name = &self.name;
         let found = ask(format!("Secret {name}"), api.get_opt(name)).await?;
         let Some(secret) = found else {
+            self.writer.check().await?;
             let text = match self.token.current() {
                 Ok(known) => known,
                 Err(_) => random()?,
@@ -54,6 +55,7 @@ impl TokenSecret {
             return self.take(&made);
         };
         if founded && secret.data.as_ref().is_some_and(|data| data.contains_key(MAY_FOUND)) {
+            self.writer.check().await?;
             let patch = json!({"metadata": {"uid": secret.uid()}, "data": {MAY_FOUND: null}});
             let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
             ask(format!("Secret {name}"), api.patch(name, &params, &patch)).await?;

@@ -89,7 +89,8 @@ impl Writer {
         ask_unless(format!("pod {name}"), &[CHANGED, GONE], api.patch_metadata(&name, &params, &patch)).await.map(drop)
     }
 
-    async fn check(&self) -> Result<(), String> {
+    /// Whether anything may be written: a leader that has slept must not, before it knows who leads now.
+    pub async fn check(&self) -> Result<(), String> {
         if self.leadership.holds().await { Ok(()) } else { Err("this coordinator does not lead any more".to_owned()) }
     }
 }
