@@ -17,13 +17,15 @@ const KINDS: [&str; 5] = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole"
 pub struct Rights(Value);
 
 impl Kubernetes {
-    /// The rights that the chart gives to a coordinator; `namespaced` to one that looks after its own namespace alone.
-    pub fn chart_rights(&self, namespaced: bool) -> Rights {
+    /// The rights that the chart gives to the coordinators of a release; `namespaced` to those that look after their own
+    /// namespace alone.
+    pub fn chart_rights(&self, release: &str, namespaced: bool) -> Rights {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/redis-coordinator").display().to_string();
         let namespaced = format!("namespaced={namespaced}");
-        let args = ["template", "coordinator", &chart, "--namespace", ANY, "--set", &namespaced];
+        let args = ["template", release, &chart, "--namespace", ANY, "--set", &namespaced];
         let text = self.helm(&args);
-        let all = text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).expect("helm writes YAML"));
+        let all =
+            text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).expect("helm writes YAML"));
         Rights(all.filter(|object| KINDS.iter().any(|kind| object["kind"] == *kind)).collect())
     }
 

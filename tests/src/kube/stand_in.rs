@@ -134,7 +134,11 @@ impl Pods {
         let address = Address { ip: ip.into(), port: PORT, bus_port: BUS_PORT, http_port: AGENT };
         let key = (namespace.clone(), cluster);
         let cluster = Arc::clone(
-            self.all.lock().expect("nobody panics with it").entry(key).or_insert_with(|| Cluster::start(id, &self.runtime)),
+            self.all
+                .lock()
+                .expect("nobody panics with it")
+                .entry(key)
+                .or_insert_with(|| Cluster::start(id, &self.runtime)),
         );
         self.runtime.block_on(cluster.begin(member, address)).map_err(|error| wrong(&error))?;
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");

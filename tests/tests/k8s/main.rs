@@ -9,6 +9,7 @@ mod cluster;
 mod cookbook;
 mod harness;
 mod healing;
+mod leaders;
 mod product;
 mod resource;
 mod rights;

@@ -26,7 +26,7 @@ fn the_rights_of_the_chart_are_enough_and_each_of_them_is_needed() {
     let ports = Ports::take();
     let Some(kube) = Kubernetes::control_plane(ports.first) else { return };
     kube.apply(include_str!("../../../charts/redis-coordinator/files/crd.yaml"));
-    let rights = kube.chart_rights(true);
+    let rights = kube.chart_rights("co", true);
     let _pods = StandIns::start(&kube, &ports);
     let all = rights.all();
     assert!(all.len() > 20, "{all:?}");
@@ -111,8 +111,7 @@ impl<'k> Case<'k> {
     /// All that a coordinator ever does on the API.
     fn drive(&mut self) -> Result<(), Stop> {
         let spec = json!({"numberOfMaster": 1, "replicationFactor": 1});
-        let object =
-            json!({"apiVersion": "redisnode.io/v1alpha1", "kind": "RedisCluster", "metadata": {"name": "rc"}, "spec": spec});
+        let object = json!({"apiVersion": "redisnode.io/v1alpha1", "kind": "RedisCluster", "metadata": {"name": "rc"}, "spec": spec});
         let clusters = self.path("apis/redisnode.io/v1alpha1", "redisclusters");
         self.kube.api().create(&clusters, &object).unwrap();
         self.wait("the cluster is Ready", |case| case.ready(2))?;
@@ -131,11 +130,9 @@ impl<'k> Case<'k> {
             let now = case.uids("api/v1", "pods")?;
             if now.is_disjoint(&before) { Ok(()) } else { Err(format!("{before:?} became {now:?}")) }
         })?;
-        for (group, what) in [
-            ("api/v1", "services/rc"),
-            ("api/v1", "services/rc-nodes"),
-            ("apis/policy/v1", "poddisruptionbudgets/rc"),
-        ] {
+        for (group, what) in
+            [("api/v1", "services/rc"), ("api/v1", "services/rc-nodes"), ("apis/policy/v1", "poddisruptionbudgets/rc")]
+        {
             self.remade(group, what)?;
         }
         self.succeeded()
@@ -156,9 +153,12 @@ impl<'k> Case<'k> {
     fn succeeded(&mut self) -> Result<(), Stop> {
         let next = self.kube.coordinator(&self.kubeconfig, &self.namespace, true, "co-1");
         self.coordinator.signal(Signal::SIGTERM);
-        self.wait("the first one ends", |case| {
-            if case.coordinator.has_ended() { Ok(()) } else { Err("it runs".to_owned()) }
-        })?;
+        self.wait(
+            "the first one ends",
+            |case| {
+                if case.coordinator.has_ended() { Ok(()) } else { Err("it runs".to_owned()) }
+            },
+        )?;
         self.coordinator = next;
         self.edit(&json!({"replicationFactor": 1}));
         self.wait("the next one goes on", |case| case.ready(2))

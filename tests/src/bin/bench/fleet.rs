@@ -30,7 +30,7 @@ pub(crate) fn measure(server: &Server, table: &mut Table) {
     let Some(kube) = Kubernetes::control_plane(ports.first) else { return };
     kube.apply(include_str!("../../../../charts/redis-coordinator/files/crd.yaml"));
     let _namespace = kube.namespace(NAMESPACE);
-    let account = kube.account(NAMESPACE, &kube.chart_rights(false));
+    let account = kube.account(NAMESPACE, &kube.chart_rights("co", false));
     let mut stand_ins = StandIns::start(&kube, &ports);
     let coordinator = kube.coordinator(&account, NAMESPACE, false, "co-0");
     let began = std::time::Instant::now();

@@ -29,12 +29,7 @@ pub(crate) fn measure(server: &Server, table: &mut Table) {
         let share = share_of_a_core(ticks(pids) - before, IDLE * each);
         let memory = pids.iter().filter_map(|pid| procs::resident_bytes(*pid)).max().unwrap_or(0);
         table.row(&format!("{name}: resident memory (largest)"), &server.version, mib(memory), "-".to_owned());
-        table.row(
-            &format!("{name}: idle processor, share of a core"),
-            &server.version,
-            share,
-            "-".to_owned(),
-        );
+        table.row(&format!("{name}: idle processor, share of a core"), &server.version, share, "-".to_owned());
     }
     for name in ["redisnode", "redis-coordinator", "kubectl-rediscluster"] {
         let size = std::fs::metadata(binaries().join(name)).map_or(0, |file| file.len());

@@ -164,7 +164,8 @@ impl World {
     /// Gives up everything, once nobody needs it.
     fn leave(&mut self, name: &NodeName) {
         let Some(id) = self.id(name) else { return };
-        let needed = self.owns(name) || self.table.values().any(|line| line.alive && line.follows.as_ref() == Some(&id));
+        let needed =
+            self.owns(name) || self.table.values().any(|line| line.alive && line.follows.as_ref() == Some(&id));
         if needed {
             return;
         }
