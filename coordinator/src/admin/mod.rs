@@ -20,7 +20,7 @@ pub const STATUS: &str = "/v1/status";
 /// What is done, what is next, and what is not done and why, as JSON.
 pub const PLAN: &str = "/v1/plan";
 
-/// The loop decides several times a second; one that has not for so long hangs.
+/// The loop decides every few seconds at least; one that has not for so long hangs.
 const ALIVE_FOR: Millis = Millis(10_000);
 
 /// Serves until it is dropped.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Service};
+use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod, PodSpec, PodStatus, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::reflector::{self, Lookup, Store};
@@ -175,8 +175,30 @@ fn without_managers<K: Resource>(object: &mut K) {
 fn slim_pod(pod: &mut Pod) {
     without_managers(pod);
     pod.metadata.annotations = None;
+    pod.metadata.owner_references = None;
     if let Some(spec) = &mut pod.spec {
         *spec = PodSpec { node_name: spec.node_name.take(), ..PodSpec::default() };
+    }
+    if let Some(status) = &mut pod.status {
+        let slim = |all: Option<Vec<ContainerStatus>>| all.map(|all| all.into_iter().map(slim_container).collect());
+        *status = PodStatus {
+            phase: status.phase.take(),
+            pod_ip: status.pod_ip.take(),
+            conditions: status.conditions.take(),
+            container_statuses: slim(status.container_statuses.take()),
+            init_container_statuses: slim(status.init_container_statuses.take()),
+            ..PodStatus::default()
+        };
+    }
+}
+
+fn slim_container(status: ContainerStatus) -> ContainerStatus {
+    ContainerStatus {
+        name: status.name,
+        restart_count: status.restart_count,
+        state: status.state,
+        last_state: status.last_state,
+        ..ContainerStatus::default()
     }
 }
 
