@@ -22,7 +22,9 @@ impl Kubernetes {
     pub fn chart_rights(&self, release: &str, namespaced: bool) -> Rights {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/redis-coordinator").display().to_string();
         let namespaced = format!("namespaced={namespaced}");
-        let args = ["template", release, &chart, "--namespace", ANY, "--set", &namespaced];
+        // Built from Go modules, helm knows no version of Kubernetes by itself.
+        let version = ["--kube-version", "1.34.0"];
+        let args = [&["template", release, &chart, "--namespace", ANY, "--set", &namespaced][..], &version].concat();
         let text = self.helm(&args);
         let all =
             text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).expect("helm writes YAML"));
@@ -91,11 +93,15 @@ impl Rights {
     pub fn without(&self, (group, resource, verb): &(String, String, String)) -> Self {
         let mut objects = self.0.clone();
         let has = |list: &Value, text: &str| list.as_array().is_some_and(|list| list.iter().any(|item| item == text));
-        let rules = objects.as_array_mut().into_iter().flatten().filter_map(|object| object["rules"].as_array_mut());
-        for rule in rules.flatten().filter(|r| has(&r["apiGroups"], group) && has(&r["resources"], resource)) {
-            if let Some(verbs) = rule["verbs"].as_array_mut() {
-                verbs.retain(|other| other != verb);
+        let lists = objects.as_array_mut().into_iter().flatten().filter_map(|object| object["rules"].as_array_mut());
+        for rules in lists {
+            for rule in rules.iter_mut().filter(|r| has(&r["apiGroups"], group) && has(&r["resources"], resource)) {
+                if let Some(verbs) = rule["verbs"].as_array_mut() {
+                    verbs.retain(|other| other != verb);
+                }
             }
+            // The API server takes no rule without verbs.
+            rules.retain(|rule| rule["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty()));
         }
         Self(objects)
     }

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use redisnode_proto::message::LayoutAnswer;
 use redisnode_tests::kube::{Kubernetes, Request, StandIns};
 use redisnode_tests::ports::Ports;
+use redisnode_tests::turn::Turn;
 use redisnode_tests::wait::{check, wait_until};
 use serde_json::{Value, json};
 
@@ -40,6 +41,7 @@ fn is_a_write(request: &Request) -> bool {
 
 #[test]
 fn a_leader_that_slept_for_longer_than_its_lease_changes_nothing_when_it_wakes() {
+    let _turn = Turn::take();
     let ports = Ports::take();
     let Some(kube) = Kubernetes::control_plane(ports.first) else { return };
     kube.apply(include_str!("../../../charts/redis-coordinator/files/crd.yaml"));

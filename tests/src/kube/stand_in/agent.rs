@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use super::report::report;
 use super::world::World;
 
-/// How often the counters of a real server are told.
-const TICK: Duration = Duration::from_secs(1);
+/// How often a real agent tells of nothing but memory and offsets.
+const TICK: Duration = Duration::from_secs(10);
 
 /// A cluster, shared by its agents.
 #[derive(Debug)]

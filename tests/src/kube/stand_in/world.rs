@@ -19,7 +19,7 @@ pub(super) struct World {
     pub(super) table: BTreeMap<NodeId, Line>,
     /// Every Layout that an agent was sent, and what it answered.
     pub(super) answers: Vec<(NodeName, Generation, LayoutAnswer)>,
-    /// Grows by one each second: counters of servers always change.
+    /// Grows all the time, as counters of servers do.
     pub(super) ticks: u64,
     made: u64,
 }
