@@ -67,7 +67,7 @@ test-k8s-all: build servers kubernetes ## every case on Kubernetes on every serv
 simulate: ## the simulator alone
 	@cargo test --locked -p redisnode-tests --test 'sim*'
 
-bench: build servers ## measure beside redis-cli on the same servers, print a table [ONLY="move valkey-9.1"]
+bench: build servers $(if $(ONLY),$(if $(filter fleet,$(ONLY)),kubernetes),kubernetes) ## measure beside redis-cli on the same servers, print a table [ONLY="move valkey-9.1"]
 	@cargo build --locked --profile test -p redisnode-tests --bin bench
 	@$(places) $(target)/debug/bench $(ONLY)
 

@@ -1,6 +1,7 @@
 //! The loop: observe, plan, publish, carry out, report. Every choice is the planner's.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redisnode_http::Client;
@@ -23,7 +24,9 @@ use crate::source::Source;
 use crate::term::{Term, TermStore};
 
 /// Decides anew at least that often: silence raises no event.
-const AT_LEAST_EVERY: Duration = Duration::from_millis(250);
+const AT_LEAST_EVERY: Millis = Millis(250);
+/// The same where there is nothing to do and nothing to wait for.
+const IN_QUIET_EVERY: Millis = Millis(5000);
 /// What happens within this is decided together.
 const TOGETHER: Duration = Duration::from_millis(5);
 
@@ -31,7 +34,7 @@ const TOGETHER: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     /// The resource with its status; absent before the first decision.
-    pub resource: Option<RedisCluster>,
+    pub resource: Option<Arc<RedisCluster>>,
     /// Everything wanted and not done now.
     pub declined: Vec<Declined>,
     /// What is done now and will be done next.
@@ -100,11 +103,13 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
             let mut plan = self.decide(&members).await;
             self.publish(&plan, &members);
             self.carry_out(&plan, &members).await;
-            if let Some(why) = lagged.or_else(|| self.machine.lags()).filter(|_| !plan.paused) {
-                hold_ready(&mut plan.status, &why);
+            let lagged = lagged.or_else(|| self.machine.lags()).filter(|_| !plan.paused);
+            if let Some(why) = &lagged {
+                hold_ready(&mut plan.status, why);
             }
+            let quiet = lagged.is_none() && self.is_quiet(&plan, &members);
             self.report(plan, &members)?;
-            self.something_happens().await;
+            self.something_happens(quiet).await;
         }
     }
 
@@ -200,7 +205,7 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
         resource.metadata.generation = Some(wanted.generation);
         resource.status = Some(status);
         self.shown.send_replace(Shown {
-            resource: Some(resource),
+            resource: Some(Arc::new(resource)),
             declined: plan.declined,
             next: plan.next,
             published: self.publisher.published().map(|layout| layout.generation),
@@ -217,18 +222,41 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
         self.machine.problems().into_iter().chain(refusals).chain(stuck).collect()
     }
 
-    async fn something_happens(&mut self) {
-        let wait = async {
-            tokio::select! {
-                () = self.source.changed() => {}
-                () = self.machine.changed() => {}
-                () = self.agents.changed() => {}
-                () = self.publisher.changed() => {}
-                () = self.restarts.changed() => {}
+    /// Whether nothing is done, nothing is waited for, and everybody is heard: then only an event makes a difference.
+    fn is_quiet(&self, plan: &Plan, members: &[MachineMember]) -> bool {
+        let decides = plan.layout.is_some() || !plan.remove.is_empty() || !plan.restart.is_empty();
+        let intends = !plan.declined.is_empty() || !plan.next.is_empty();
+        let (wanted, heard) = (usize::try_from(plan.members_wanted), self.agents.heard());
+        let complete = wanted == Ok(members.len()) && members.iter().all(|m| heard.contains_key(&m.member.name));
+        let fresh = self.agents.fresh_until().is_some_and(|until| until > self.clock.now());
+        let calm = fresh && self.agents.silent().is_empty() && self.problems().is_empty();
+        !decides && !intends && complete && calm && self.publisher.is_delivered(members, heard)
+    }
+
+    /// Comes back when something has changed, or when it is time to decide anew.
+    async fn something_happens(&mut self, quiet: bool) {
+        let begun = self.clock.now();
+        let latest = begun.after(if quiet { IN_QUIET_EVERY } else { AT_LEAST_EVERY });
+        loop {
+            // A Report that is confirmed meanwhile stays fresh for longer.
+            let until = self.agents.fresh_until().filter(|_| quiet).map_or(latest, |fresh| fresh.min(latest));
+            let left = until.since(self.clock.now());
+            if left == Millis(0) {
+                return;
             }
-        };
-        if tokio::time::timeout(AT_LEAST_EVERY, wait).await.is_ok() {
-            tokio::time::sleep(TOGETHER).await;
+            if tokio::time::timeout(Duration::from_millis(left.0), self.next_change()).await.is_ok() {
+                return tokio::time::sleep(TOGETHER).await;
+            }
+        }
+    }
+
+    async fn next_change(&mut self) {
+        tokio::select! {
+            () = self.source.changed() => {}
+            () = self.machine.changed() => {}
+            () = self.agents.changed() => {}
+            () = self.publisher.changed() => {}
+            () = self.restarts.changed() => {}
         }
     }
 }

@@ -31,6 +31,13 @@ pub struct Job {
 }
 
 impl Job {
+    /// Brings the plain counters to those of `newer`.
+    pub(crate) fn count_as(&mut self, newer: &Self) {
+        (self.keys_done, self.keys_left, self.bytes_done) = (newer.keys_done, newer.keys_left, newer.bytes_done);
+        (self.slots_done, self.running_for) = (newer.slots_done, newer.running_for);
+        self.remaining.clone_from(&newer.remaining);
+    }
+
     /// Keys a second since the start; absent in the first 100 ms.
     pub fn rate(&self) -> Option<u64> {
         (self.running_for.0 >= 100).then(|| self.keys_done.saturating_mul(1000) / self.running_for.0)

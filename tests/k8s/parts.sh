@@ -63,6 +63,7 @@ rules:
 YAML
 }
 
+# Who says that an object blocks the end of its owner must have a right to that, as on OpenShift.
 api_server() {
     local pki=$dir/pki etcd=http://127.0.0.1:$etcd_port
     start etcd etcd --data-dir "$dir/etcd" --unsafe-no-fsync --log-level warn --listen-client-urls "$etcd" \
@@ -76,7 +77,8 @@ api_server() {
         --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$pki/accounts.pub" \
         --service-account-signing-key-file "$pki/accounts.key" --audit-policy-file "$dir/audit.yaml" \
         --audit-log-path "$dir/logs/audit.log" --default-not-ready-toleration-seconds 10 \
-        --default-unreachable-toleration-seconds 10 --v 1
+        --default-unreachable-toleration-seconds 10 --v 1 \
+        --enable-admission-plugins OwnerReferencesPermissionEnforcement
 }
 
 # A node is lost twelve seconds after its last sign of life, and its pods ten seconds later.
@@ -86,7 +88,7 @@ controllers() {
         --secure-port "$1" --bind-address 127.0.0.1 --use-service-account-credentials \
         --service-account-private-key-file "$pki/accounts.key" --root-ca-file "$pki/ca.crt" \
         --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
-        --node-monitor-period 2s --node-monitor-grace-period 12s
+        --node-monitor-period 2s --node-monitor-grace-period 12s --kube-api-qps 200 --kube-api-burst 400
 }
 
 # The API for the tests: plain HTTP, all rights, on a socket that only this user can open.

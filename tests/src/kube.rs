@@ -3,13 +3,16 @@
 //! It ends when its [`Kubernetes`] is dropped, and also when the test process dies in any way: what holds it reads from
 //! a pipe that this process has open. It believes the API server, and for pods the processes themselves.
 
+mod account;
 mod api;
 mod audit;
 mod break_it;
+mod coordinator;
 mod images;
 mod namespace;
 mod network;
 mod pod;
+mod stand_in;
 mod start;
 mod volumes;
 
@@ -19,12 +22,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::Mutex;
 
+pub use account::Rights;
 pub use api::Api;
-pub use audit::Request;
+pub use audit::{Request, Requests};
 pub use break_it::{Cordoned, Cut, Frozen};
+pub use coordinator::Coordinator;
 pub use images::Image;
 pub use namespace::Namespace;
 pub use pod::Pod;
+pub use stand_in::StandIns;
 pub use volumes::Volume;
 
 use crate::cluster::binaries;

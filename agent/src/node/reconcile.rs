@@ -15,7 +15,7 @@ use super::down::Down;
 use super::ending::Life;
 use super::liveness::{Process, process, stop_requested};
 use super::look::{Eye, LookError};
-use super::reporting;
+use super::reporting::{self, Told};
 use super::shared::{Shared, whole};
 use super::tasks::Done;
 
@@ -51,7 +51,7 @@ pub(super) struct Reconciler {
     /// When the launcher was last asked for the server's program.
     pub(super) program_asked_at: Option<Millis>,
     pub(super) relink: Relink,
-    last_revision_at: Millis,
+    told: Told,
     last_change_at: Millis,
     last_decided: String,
     adopted: bool,
@@ -78,7 +78,7 @@ impl Reconciler {
             early_exits: 0,
             program_asked_at: None,
             relink: Relink::default(),
-            last_revision_at: Millis(0),
+            told: Told::default(),
             last_change_at: Millis(0),
             last_decided: String::new(),
             adopted: false,
@@ -148,7 +148,7 @@ impl Reconciler {
     }
 
     pub(super) fn publish(&mut self) {
-        reporting::publish(&self.shared, &mut self.last_revision_at);
+        reporting::publish(&self.shared, &mut self.told);
     }
 
     fn pace(&mut self, restless: bool) -> Duration {

@@ -1,15 +1,17 @@
-//! Makes the Report, and decides when it counts as changed: plain counters alone change it once a second.
+//! Makes the Report, and decides when it counts as changed: plain counters alone change it now and then.
 
 use std::sync::Arc;
 
 use redisnode_proto::job::Job;
-use redisnode_proto::report::{Report, ServerState};
-use redisnode_proto::{Address, DOCUMENT_VERSION, Member, Millis, Offset};
+use redisnode_proto::report::Report;
+use redisnode_proto::{Address, DOCUMENT_VERSION, Member, Millis};
 
 use super::shared::{Shared, State};
 
-/// How often counters alone are worth a new revision.
+/// How often counters alone are worth a new revision while keys come, go or move.
 const COUNTERS_EVERY: Millis = Millis(1000);
+/// The same for offsets and memory, which change where nothing happens too: a coordinator has thousands of agents to hear.
+const IN_QUIET_EVERY: Millis = Millis(10_000);
 
 pub(super) fn build(state: &State, me: &Member, address: &Address, life: u64, revision: u64, jobs: Vec<Job>) -> Report {
     Report {
@@ -31,8 +33,15 @@ pub(super) fn build(state: &State, me: &Member, address: &Address, life: u64, re
     }
 }
 
-/// Publishes what is so now; `last` is when the revision last grew.
-pub(super) fn publish(shared: &Shared, last: &mut Millis) {
+/// What was told when the revision last grew.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    at: Millis,
+    keys: Option<u64>,
+}
+
+/// Publishes what is so now.
+pub(super) fn publish(shared: &Shared, told: &mut Told) {
     let jobs = shared.jobs.progress(shared.now());
     let before = Arc::clone(&shared.report.borrow());
     let mut next = build(&shared.state(), &shared.me, &shared.address, shared.life, before.revision, jobs);
@@ -40,33 +49,19 @@ pub(super) fn publish(shared: &Shared, last: &mut Millis) {
         return;
     }
     let now = shared.now();
-    let grown = essence(&next) != essence(&before) || now.since(*last) >= COUNTERS_EVERY;
-    if grown {
+    let keys = next.server.running().map(|running| running.keys);
+    let busy = !next.jobs.is_empty() || keys != told.keys;
+    let every = if busy { COUNTERS_EVERY } else { IN_QUIET_EVERY };
+    if is_news(&before, &next) || now.since(told.at) >= every {
         next.revision += 1;
-        *last = now;
+        *told = Told { at: now, keys };
     }
     shared.report.send_replace(Arc::new(next));
 }
 
-/// The Report without plain counters.
-fn essence(report: &Report) -> Report {
-    let mut report = report.clone();
-    if let ServerState::Running(running) = &mut report.server {
-        running.keys = u64::from(running.keys > 0);
-        running.used_memory = 0;
-        running.replication.offset = Offset(0);
-        running.replication.silent_for_s = None;
-        for replica in &mut running.replication.replicas {
-            replica.offset = Offset(0);
-        }
-    }
-    for job in &mut report.jobs {
-        job.keys_done = 0;
-        job.bytes_done = 0;
-        job.keys_left = None;
-        job.slots_done = 0;
-        job.remaining = redisnode_proto::SlotSet::new();
-        job.running_for = Millis(0);
-    }
-    report
+/// Whether more than plain counters has changed.
+fn is_news(before: &Report, next: &Report) -> bool {
+    let mut counted = before.clone();
+    counted.count_as(next);
+    counted != *next
 }

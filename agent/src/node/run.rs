@@ -64,8 +64,7 @@ async fn work(shared: Arc<Shared>, refusal: Option<String>, mut stopped: watch::
         state.problem("Refused", reason.clone());
         state.server = ServerState::Refused { reason };
     }
-    let mut last = redisnode_proto::Millis(0);
-    super::reporting::publish(&shared, &mut last);
+    super::reporting::publish(&shared, &mut super::reporting::Told::default());
     drop(stopped.wait_for(|stop| *stop).await);
 }
 

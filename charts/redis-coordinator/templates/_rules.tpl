@@ -3,7 +3,7 @@
 # The source of all work: which clusters are wanted, and every edit of them.
 - apiGroups: [redisnode.io]
   resources: [redisclusters]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # What it tells about a cluster. It never changes what you have written.
 - apiGroups: [redisnode.io]
   resources: [redisclusters/status]
@@ -17,20 +17,20 @@
 # update, or a node that is lost). It never creates one, and never opens a shell in one.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 # The StatefulSet of each cluster: its size, its template, and the number of the leader that may write. Deleting it is left
 # to Kubernetes, when the cluster goes.
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 # The two Services of each cluster: for its nodes among each other, and for clients.
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 # How many pods of a cluster may be evicted at a time.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 # The token by which a cluster's agents know each other and the coordinator. Each is read by its name: without list and
 # watch no other Secret can be found.
 - apiGroups: [""]
@@ -47,7 +47,7 @@
 # Zones and hosts are labels of nodes, by which shards are spread; whether a node is lost for good is a taint of it.
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 
 {{/* What it needs in its own namespace. */}}

@@ -16,7 +16,7 @@ use crate::reconcile::Shown;
 /// What is shown of all clusters, by namespace and name.
 pub type AllShown = Arc<Mutex<BTreeMap<(String, String), watch::Receiver<Shown>>>>;
 
-/// A loop decides several times a second. Writes to an API server that does not answer hold it up, each for some seconds;
+/// A loop decides every few seconds at least. Writes to an API server that does not answer hold it up, each for some seconds;
 /// one that has not decided for so long hangs.
 const ALIVE_FOR: Millis = Millis(180_000);
 
@@ -83,7 +83,7 @@ mod tests {
             "apiVersion": "redisnode.io/v1alpha1", "kind": "RedisCluster", "metadata": { "name": "my" },
         });
         let resource: RedisCluster = serde_json::from_value(value).unwrap();
-        let decided = Shown { resource: Some(resource), decided_at: Millis(1000), ..Shown::default() };
+        let decided = Shown { resource: Some(resource.into()), decided_at: Millis(1000), ..Shown::default() };
         let late = Millis(1001 + ALIVE_FOR.0);
         assert_eq!(hanging(&[(key.clone(), decided.clone())], Millis(1000 + ALIVE_FOR.0)), None);
         assert_eq!(hanging(&[(key.clone(), decided)], late), Some(&key));

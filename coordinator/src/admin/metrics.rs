@@ -111,7 +111,7 @@ mod tests {
             ],
             ..ClusterStatus::default()
         });
-        let shown = Shown { resource: Some(resource), ..Shown::default() };
+        let shown = Shown { resource: Some(resource.into()), ..Shown::default() };
         let text = text(&shown);
         assert!(text.contains("redis_cluster_condition{cluster=\"my\",type=\"Ready\"} 1\n"), "{text}");
         assert!(!text.contains("ClusterOK"), "{text}");

@@ -20,7 +20,7 @@ pub const STATUS: &str = "/v1/status";
 /// What is done, what is next, and what is not done and why, as JSON.
 pub const PLAN: &str = "/v1/plan";
 
-/// The loop decides several times a second; one that has not for so long hangs.
+/// The loop decides every few seconds at least; one that has not for so long hangs.
 const ALIVE_FOR: Millis = Millis(10_000);
 
 /// Serves until it is dropped.
@@ -45,7 +45,7 @@ fn answer(request: &Request, shown: &Shown, now: Millis) -> Response {
         METRICS => Response::text("text/plain; version=0.0.4; charset=utf-8", metrics::text(shown)),
         "/" => Response::text("text/html; charset=utf-8", page::html(shown)),
         STATUS => match &shown.resource {
-            Some(resource) => Response::json(resource),
+            Some(resource) => Response::json(&**resource),
             None => not_now("no decision was made yet"),
         },
         PLAN => Response::json(&serde_json::json!({ "next": shown.next, "declined": shown.declined })),

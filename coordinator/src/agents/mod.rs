@@ -5,8 +5,8 @@ mod watcher;
 use std::collections::BTreeMap;
 
 use redisnode_http::Client;
-use redisnode_planner::{Heard, MachineMember};
-use redisnode_proto::{Address, ClusterId, Member, NodeName};
+use redisnode_planner::{FRESH_FOR, Heard, MachineMember};
+use redisnode_proto::{Address, ClusterId, Member, Millis, NodeName};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -60,6 +60,11 @@ impl Agents {
     /// Why agents were not heard at the last try.
     pub fn silent(&self) -> &BTreeMap<NodeName, String> {
         &self.silent
+    }
+
+    /// When the first of these Reports will say nothing about now any more, unless it is confirmed before.
+    pub fn fresh_until(&self) -> Option<Millis> {
+        self.heard.values().map(|heard| heard.at.after(FRESH_FOR)).min()
     }
 
     /// Listens to exactly these members from now on.
@@ -124,9 +129,14 @@ impl Agents {
         let at = self.clock.now();
         match said {
             Said::Report(report) => {
-                self.silent.remove(name);
+                let was_silent = self.silent.remove(name).is_some();
+                // Counters alone are nothing to decide anew for; the next decision sees them.
+                let news = self.heard.get_mut(name).is_none_or(|heard| {
+                    heard.report.count_as(&report);
+                    heard.report != *report
+                });
                 self.heard.insert(name.clone(), Heard { report: *report, at });
-                true
+                was_silent || news
             }
             Said::Unchanged => {
                 if let Some(heard) = self.heard.get_mut(name) {

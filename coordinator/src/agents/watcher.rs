@@ -7,8 +7,8 @@ use redisnode_http::{CallError, Client, Listen, ReportQuery};
 use redisnode_proto::{ClusterId, Member, Report};
 use tokio::sync::mpsc;
 
-/// How long an agent holds a poll back while it has nothing new.
-const WAIT: Duration = Duration::from_secs(1);
+/// How long an agent holds a poll back while it has nothing new. With the deadline no longer than a Report is fresh.
+const WAIT: Duration = Duration::from_secs(2);
 /// How long its answer may take beyond that.
 const DEADLINE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

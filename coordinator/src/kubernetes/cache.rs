@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod, PodSpec, PodStatus, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::reflector::{self, Lookup, Store};
@@ -53,6 +53,13 @@ impl Debug for Cache {
 }
 
 /// Whom a change concerns.
+enum Concerned {
+    Nobody,
+    One(ClusterKey),
+    All,
+}
+
+/// Tells of changes.
 #[derive(Default)]
 struct Changes {
     clusters: Mutex<BTreeMap<ClusterKey, watch::Sender<()>>>,
@@ -73,19 +80,19 @@ impl Cache {
         let writer = reflector::store::Writer::new(resource);
         let cache = Self {
             clusters: writer.as_reader(),
-            pods: follow(client, namespace, &ours, &changes, tasks),
-            sets: follow(client, namespace, &ours, &changes, tasks),
-            services: follow(client, namespace, &ours, &changes, tasks),
-            budgets: follow(client, namespace, &ours, &changes, tasks),
+            pods: follow(client, namespace, &ours, slim_pod, &changes, tasks),
+            sets: follow(client, namespace, &ours, without_managers, &changes, tasks),
+            services: follow(client, namespace, &ours, slim_service, &changes, tasks),
+            budgets: follow(client, namespace, &ours, slim_budget, &changes, tasks),
             nodes: follow_nodes(client, &changes, tasks),
             changes: Arc::clone(&changes),
         };
-        let stream = watcher(clusters, all).default_backoff().reflect(writer);
-        tasks.spawn(watching("RedisClusters".to_owned(), stream, move |_| {
-            let changes = Arc::clone(&changes);
+        let stream = watcher(clusters, all).default_backoff().modify(without_managers).reflect(writer);
+        tasks.spawn(watching("RedisClusters".to_owned(), stream, move |event| {
+            let (changes, concerned) = (Arc::clone(&changes), concerned(event, |object| object.metadata.name.clone()));
             async move {
                 changes.resources.send_replace(());
-                changes.tell_all().await;
+                changes.tell(concerned).await;
             }
         }));
         cache
@@ -120,16 +127,16 @@ impl Cache {
 }
 
 impl Changes {
-    async fn tell(&self, key: &ClusterKey) {
-        if let Some(sender) = self.clusters.lock().await.get(key) {
+    async fn tell(&self, concerned: Concerned) {
+        let clusters = self.clusters.lock().await;
+        let told: Vec<_> = match concerned {
+            Concerned::Nobody => Vec::new(),
+            Concerned::One(key) => clusters.get(&key).into_iter().collect(),
+            Concerned::All => clusters.values().collect(),
+        };
+        for sender in told {
             sender.send_replace(());
         }
-    }
-
-    async fn tell_all(&self) {
-        self.clusters.lock().await.values().for_each(|sender| {
-            sender.send_replace(());
-        });
     }
 }
 
@@ -137,6 +144,7 @@ fn follow<K>(
     client: &Client,
     namespace: Option<&str>,
     config: &watcher::Config,
+    slim: fn(&mut K),
     changes: &Arc<Changes>,
     tasks: &mut JoinSet<String>,
 ) -> Store<K>
@@ -149,20 +157,60 @@ where
         None => Api::all(client.clone()),
     };
     let (store, writer) = reflector::store();
-    // What nobody here reads would be most of the memory.
-    let slim = |object: &mut K| object.managed_fields_mut().clear();
     let stream = watcher(api, config.clone()).default_backoff().modify(slim).reflect(writer);
     let changes = Arc::clone(changes);
-    let told = move |keys: Vec<ClusterKey>| {
-        let changes = Arc::clone(&changes);
-        async move {
-            for key in &keys {
-                changes.tell(key).await;
-            }
-        }
-    };
-    tasks.spawn(watching(<K as Resource>::plural(&()).into_owned(), stream, move |event| told(concerned(event))));
+    let cluster = |object: &K| object.labels().get(INSTANCE).cloned();
+    tasks.spawn(watching(<K as Resource>::plural(&()).into_owned(), stream, move |event| {
+        let (changes, concerned) = (Arc::clone(&changes), concerned(event, cluster));
+        async move { changes.tell(concerned).await }
+    }));
     store
+}
+
+/// What nobody here reads would be most of the memory.
+fn without_managers<K: Resource>(object: &mut K) {
+    *object.managed_fields_mut() = Vec::new();
+}
+
+fn slim_pod(pod: &mut Pod) {
+    without_managers(pod);
+    pod.metadata.annotations = None;
+    pod.metadata.owner_references = None;
+    if let Some(spec) = &mut pod.spec {
+        *spec = PodSpec { node_name: spec.node_name.take(), ..PodSpec::default() };
+    }
+    if let Some(status) = &mut pod.status {
+        let slim = |all: Option<Vec<ContainerStatus>>| all.map(|all| all.into_iter().map(slim_container).collect());
+        *status = PodStatus {
+            phase: status.phase.take(),
+            pod_ip: status.pod_ip.take(),
+            conditions: status.conditions.take(),
+            container_statuses: slim(status.container_statuses.take()),
+            init_container_statuses: slim(status.init_container_statuses.take()),
+            ..PodStatus::default()
+        };
+    }
+}
+
+fn slim_container(status: ContainerStatus) -> ContainerStatus {
+    ContainerStatus {
+        name: status.name,
+        restart_count: status.restart_count,
+        state: status.state,
+        last_state: status.last_state,
+        ..ContainerStatus::default()
+    }
+}
+
+/// It is written as it is wanted whenever anything in it has changed: what that is makes no difference.
+fn slim_service(service: &mut Service) {
+    without_managers(service);
+    (service.spec, service.status) = (None, None);
+}
+
+fn slim_budget(budget: &mut PodDisruptionBudget) {
+    without_managers(budget);
+    (budget.spec, budget.status) = (None, None);
 }
 
 fn follow_nodes(client: &Client, changes: &Arc<Changes>, tasks: &mut JoinSet<String>) -> Store<Node> {
@@ -181,19 +229,21 @@ fn follow_nodes(client: &Client, changes: &Arc<Changes>, tasks: &mut JoinSet<Str
     let changes = Arc::clone(changes);
     tasks.spawn(watching("nodes".to_owned(), stream, move |_| {
         let changes = Arc::clone(&changes);
-        async move { changes.tell_all().await }
+        async move { changes.tell(Concerned::All).await }
     }));
     store
 }
 
-/// The clusters whose objects an event is about.
-fn concerned<K: Resource>(event: &watcher::Event<K>) -> Vec<ClusterKey> {
-    let key = |object: &K| Some((ResourceExt::namespace(object)?, object.labels().get(INSTANCE)?.clone()));
+/// Whom an event concerns; `cluster` says whose an object is.
+fn concerned<K: Resource>(event: &watcher::Event<K>, cluster: impl Fn(&K) -> Option<String>) -> Concerned {
     match event {
         watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object) => {
-            key(object).into_iter().collect()
+            let key = ResourceExt::namespace(object).zip(cluster(object));
+            key.map_or(Concerned::Nobody, Concerned::One)
         }
-        watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
+        watcher::Event::Init => Concerned::Nobody,
+        // What went while the watch was broken is named by no event.
+        watcher::Event::InitDone => Concerned::All,
     }
 }
 

@@ -12,13 +12,14 @@ use redisnode_proto::spec::{API_VERSION, KIND};
 use redisnode_proto::status::{ClusterStatus, NodeStatus};
 use redisnode_proto::topology::Role;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::cache::{Cache, ClusterKey};
 use super::events::Teller;
 use super::lease::Leadership;
 use super::objects::{Images, ROLE, SHARD, selector_text};
 use super::resource::{api_resource, cluster_id};
-use super::status::{self, AT_MOST_EVERY, Places, Written};
+use super::status::{self, AT_MOST_EVERY, Due, Places, Written};
 use super::token::TokenSecret;
 use crate::amend::amend;
 use crate::clock::Clock;
@@ -55,7 +56,7 @@ pub(super) async fn run(common: Common, key: ClusterKey, shown: watch::Sender<Sh
         shown.send_replace(Shown::default());
         tracing::warn!(cluster = %Shower::name(&key), why, "cannot look after the cluster; tries again");
         Shower::new(&common, &key, &object).tell_trouble(&why).await;
-        drop(tokio::time::timeout(AGAIN_AFTER, changes.changed()).await);
+        drop(timeout(AGAIN_AFTER, changes.changed()).await);
     }
     common.cache.forget(&key).await;
     tracing::info!(cluster = %Shower::name(&key), "the resource is gone");
@@ -155,31 +156,51 @@ impl Shower {
 
     async fn follow(&mut self, mut own: watch::Receiver<Shown>, writer: &Writer) {
         loop {
-            if tokio::time::timeout(AT_MOST_EVERY, own.changed()).await.is_ok_and(|changed| changed.is_err()) {
-                return;
-            }
             let now = own.borrow_and_update().clone();
-            // What one that has slept knows is old: it is not for others' eyes.
-            if let Some(status) = now.resource.as_ref().and_then(|resource| resource.status.as_ref())
-                && self.leadership.holds().await
-            {
-                self.show(status).await;
-                self.teller.tell(&status.events).await;
-                self.label(&status.nodes, writer).await;
+            let status = now.resource.as_ref().and_then(|resource| resource.status.as_ref());
+            let all_told = match status {
+                // Who has slept knows nothing that is worth telling.
+                Some(_) if writer.check().await.is_err() => false,
+                Some(status) => {
+                    let shown = self.show(status).await;
+                    let told = self.teller.tell(&status.events).await;
+                    let labelled = self.label(&status.nodes, writer).await;
+                    shown && told && labelled
+                }
+                None => true,
+            };
+            let changed = own.changed();
+            let changed = if all_told { Ok(changed.await) } else { timeout(AT_MOST_EVERY, changed).await };
+            if changed.is_ok_and(|changed| changed.is_err()) {
+                return;
             }
         }
     }
 
-    async fn show(&mut self, status: &ClusterStatus) {
+    /// False if it is to be tried again.
+    async fn show(&mut self, status: &ClusterStatus) -> bool {
         let now = std::time::Instant::now();
-        let Some(due) = self.written.due(status, &self.places, now) else { return };
+        let due = match self.written.due(status, &self.places, now) {
+            Due::Now(due) => due,
+            Due::Soon => return false,
+            Due::Not => return true,
+        };
         let seen = self.cache.clusters.get(&reference(&self.key));
-        let Some(version) = seen.filter(|seen| seen.metadata.uid.as_ref() == Some(&self.uid)) else { return };
-        let version = version.resource_version().unwrap_or_default();
+        let Some(seen) = seen.filter(|seen| seen.metadata.uid.as_ref() == Some(&self.uid)) else { return true };
+        let version = seen.resource_version().unwrap_or_default();
         match status::write(&self.api, &self.key.1, &self.uid, &version, &due).await {
-            Ok(true) => self.written.wrote(due, now),
-            Ok(false) => tracing::debug!("the resource has changed meanwhile; its status is written next time"),
-            Err(why) => tracing::warn!(why, "the status cannot be written; tries again"),
+            Ok(true) => {
+                self.written.wrote(due, status, now);
+                true
+            }
+            Ok(false) => {
+                tracing::debug!("the resource has changed meanwhile; its status is written next time");
+                false
+            }
+            Err(why) => {
+                tracing::warn!(why, "the status cannot be written; tries again");
+                false
+            }
         }
     }
 
@@ -188,11 +209,14 @@ impl Shower {
         let mut status = ClusterStatus { summary: "KO".to_owned(), ..ClusterStatus::default() };
         amend(&mut status, Some(why), &[]);
         if self.leadership.holds().await {
-            self.show(&status).await;
+            // The next trouble is told anew.
+            let _shown: bool = self.show(&status).await;
         }
     }
 
-    async fn label(&self, nodes: &[NodeStatus], writer: &Writer) {
+    /// False if it is to be tried again.
+    async fn label(&self, nodes: &[NodeStatus], writer: &Writer) -> bool {
+        let mut all = true;
         for node in nodes {
             let found = self.cache.pods.get(&ObjectRef::<Pod>::new(node.name.as_str()).within(&self.key.0));
             let Some(pod) = found else { continue };
@@ -208,8 +232,10 @@ impl Shower {
             if !missing.is_empty()
                 && let Err(why) = writer.label_pod(&pod, &missing).await
             {
-                tracing::debug!(why, "a pod cannot be labelled; tries again");
+                tracing::warn!(why, "a pod cannot be labelled; tries again");
+                all = false;
             }
         }
+        all
     }
 }

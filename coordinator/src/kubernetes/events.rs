@@ -28,9 +28,11 @@ impl Teller {
         Self { recorder: Recorder::new(client, reporter), reference, told: Told::default() }
     }
 
-    /// Tells those of `events` that were not told yet.
-    pub(super) async fn tell(&mut self, events: &[Event]) {
-        for event in self.told.new_ones(events) {
+    /// Tells those of `events` that were not told yet; false if some are left.
+    pub(super) async fn tell(&mut self, events: &[Event]) -> bool {
+        let fresh = self.told.new_ones(events);
+        let all = fresh.len() < AT_ONCE;
+        for event in fresh {
             let kind = match event.severity {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
@@ -48,6 +50,7 @@ impl Teller {
                 tracing::warn!(why);
             }
         }
+        all
     }
 }
 

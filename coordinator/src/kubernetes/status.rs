@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use redisnode_proto::status::{ClusterStatus, Condition};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::ask::{CHANGED, ask_unless};
 
 /// No more than one write a second, whatever happens.
 pub(super) const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// While slots move, figures alone are written no more often than this.
+const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 /// Counts of keys and bytes always change: they alone are written no more often than this.
-const FIGURES_EVERY: Duration = Duration::from_secs(15);
-/// Fields of a node's entry, and of the whole, that change all the time.
-const FIGURES: [&str; 4] = ["keys", "usedMemory", "maxMemory", "progress"];
+const FIGURES_EVERY: Duration = Duration::from_mins(1);
 
 /// What only a status on Kubernetes says.
 #[derive(Clone, Debug, Default)]
@@ -28,36 +28,79 @@ pub(super) struct Places {
 /// What was written last.
 #[derive(Debug, Default)]
 pub(super) struct Written {
+    /// As the API server has it.
     status: Value,
+    /// What it was made from.
+    from: ClusterStatus,
     at: Option<Instant>,
 }
 
+/// Whether a status is to be written.
+#[derive(Debug, PartialEq)]
+pub(super) enum Due {
+    /// Now, like this.
+    Now(Value),
+    /// Soon: something was written a moment ago.
+    Soon,
+    /// It says nothing new, or nothing that matters yet.
+    Not,
+}
+
 impl Written {
-    /// The status as it is to be written, if it is to be written now.
-    pub(super) fn due(&self, status: &ClusterStatus, places: &Places, now: Instant) -> Option<Value> {
-        let mut status = status.clone();
-        status.columns = Some(status.in_columns());
-        status.selector = Some(places.selector.clone());
-        status.coordinator = Some(places.lease.clone());
-        // They are Kubernetes events of their own.
-        status.events.clear();
-        date(&mut status, &self.status);
-        let next = serde_json::to_value(status).ok()?;
+    /// Whether `status` is to be written now.
+    pub(super) fn due(&mut self, status: &ClusterStatus, places: &Places, now: Instant) -> Due {
         let age = self.at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        let matters = without_figures(next.clone()) != without_figures(self.status.clone());
-        let due = if matters { age >= AT_MOST_EVERY } else { age >= FIGURES_EVERY && next != self.status };
-        due.then_some(next)
+        let same = without_events(status) == self.from;
+        let figures_alone = !same && with_figures_of(&self.from, status) == without_events(status);
+        let moves = status.progress.is_some() || self.from.progress.is_some();
+        let due = match (same, figures_alone) {
+            // The first of this life may be what the one before has written.
+            (true, _) if self.at.is_some() => return Due::Not,
+            (false, true) if age < if moves { PROGRESS_EVERY } else { FIGURES_EVERY } => return Due::Not,
+            _ if age < AT_MOST_EVERY => return Due::Soon,
+            _ => as_written(status, places, &self.status),
+        };
+        if due == self.status {
+            (self.from, self.at) = (without_events(status), Some(now));
+            return Due::Not;
+        }
+        Due::Now(due)
     }
 
-    /// It was written.
-    pub(super) fn wrote(&mut self, status: Value, now: Instant) {
-        (self.status, self.at) = (status, Some(now));
+    /// It was written, made from `from`.
+    pub(super) fn wrote(&mut self, status: Value, from: &ClusterStatus, now: Instant) {
+        (self.status, self.from, self.at) = (status, without_events(from), Some(now));
     }
 
     /// What another life wrote: its conditions keep their dates.
     pub(super) fn found(status: Option<&Value>) -> Self {
-        Self { status: status.cloned().unwrap_or(Value::Null), at: None }
+        Self { status: status.cloned().unwrap_or(Value::Null), ..Self::default() }
     }
+}
+
+/// As it is written: with dates, columns and places.
+fn as_written(status: &ClusterStatus, places: &Places, before: &Value) -> Value {
+    let mut status = without_events(status);
+    status.columns = Some(status.in_columns());
+    status.selector = Some(places.selector.clone());
+    status.coordinator = Some(places.lease.clone());
+    date(&mut status, before);
+    serde_json::to_value(status).unwrap_or(Value::Null)
+}
+
+/// Events are Kubernetes events of their own.
+fn without_events(status: &ClusterStatus) -> ClusterStatus {
+    ClusterStatus { events: Vec::new(), ..status.clone() }
+}
+
+/// `status` with the figures of `newer`: what changes all the time.
+fn with_figures_of(status: &ClusterStatus, newer: &ClusterStatus) -> ClusterStatus {
+    let mut status = status.clone();
+    status.progress.clone_from(&newer.progress);
+    for (own, newer) in status.nodes.iter_mut().zip(&newer.nodes) {
+        (own.keys, own.used_memory, own.max_memory) = (newer.keys, newer.used_memory, newer.max_memory);
+    }
+    status
 }
 
 /// Gives each condition its date (of its last change of truth) and the generation it is about.
@@ -73,16 +116,6 @@ fn date(status: &mut ClusterStatus, before: &Value) {
     }
 }
 
-fn without_figures(mut status: Value) -> Value {
-    let strip = |object: &mut Map<String, Value>| object.retain(|field, _| !FIGURES.contains(&field.as_str()));
-    if let Some(object) = status.as_object_mut() {
-        strip(object);
-    }
-    let nodes = status.get_mut("nodes").and_then(Value::as_array_mut);
-    nodes.into_iter().flatten().filter_map(Value::as_object_mut).for_each(strip);
-    status
-}
-
 /// Writes a status, if the resource is still the one with this uid in this version; false if it is not. A write that
 /// was on its way while another coordinator began to lead must not hide what that one shows.
 pub(super) async fn write(
@@ -93,7 +126,7 @@ pub(super) async fn write(
     status: &Value,
 ) -> Result<bool, String> {
     // A merge patch leaves what is not named: a field that is gone must be said to be gone.
-    let patch = json!({"metadata": {"uid": uid, "resourceVersion": version}, "status": complete(status)});
+    let patch = serde_json::json!({"metadata": {"uid": uid, "resourceVersion": version}, "status": complete(status)});
     let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
     let written = ask_unless(format!("status of {name}"), &[CHANGED], api.patch_status(name, &params, &patch)).await?;
     Ok(written.is_some())
@@ -112,6 +145,7 @@ fn complete(status: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use redisnode_proto::status::{ConditionType, Truth};
+    use serde_json::json;
 
     use super::*;
 
@@ -120,14 +154,54 @@ mod tests {
         ClusterStatus { conditions: vec![ready], summary: summary.to_owned(), ..ClusterStatus::default() }
     }
 
+    fn now(due: Due) -> Value {
+        match due {
+            Due::Now(status) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn written(status: &ClusterStatus, at: Instant) -> Written {
+        let mut written = Written::default();
+        let first = now(written.due(status, &Places::default(), at));
+        written.wrote(first, status, at);
+        written
+    }
+
     #[test]
     fn what_has_not_changed_is_not_written_again() {
-        let (mut written, now) = (Written::default(), Instant::now());
-        let first = written.due(&status(Truth::True, "OK"), &Places::default(), now).unwrap();
-        written.wrote(first, now);
-        assert_eq!(written.due(&status(Truth::True, "OK"), &Places::default(), now + FIGURES_EVERY), None);
-        assert_eq!(written.due(&status(Truth::True, "KO"), &Places::default(), now), None, "not twice in a second");
-        assert!(written.due(&status(Truth::True, "KO"), &Places::default(), now + AT_MOST_EVERY).is_some());
+        let (at, was) = (Instant::now(), status(Truth::True, "OK"));
+        let mut written = written(&was, at);
+        assert_eq!(written.due(&was, &Places::default(), at + FIGURES_EVERY), Due::Not);
+        assert_eq!(written.due(&status(Truth::True, "KO"), &Places::default(), at), Due::Soon, "not twice in a second");
+        now(written.due(&status(Truth::True, "KO"), &Places::default(), at + AT_MOST_EVERY));
+    }
+
+    #[test]
+    fn figures_alone_are_written_now_and_then_and_more_often_while_slots_move() {
+        let node = |memory: u64| -> redisnode_proto::status::NodeStatus {
+            serde_json::from_value(json!({"name": "my-0", "address": "", "ready": true, "state": "Running",
+                "keys": 1, "usedMemory": memory}))
+            .unwrap()
+        };
+        let (at, mut status) = (Instant::now(), status(Truth::True, "OK"));
+        status.nodes = vec![node(1)];
+        let mut written = written(&status, at);
+        status.nodes = vec![node(2)];
+        assert_eq!(written.due(&status, &Places::default(), at + PROGRESS_EVERY), Due::Not);
+        now(written.due(&status, &Places::default(), at + FIGURES_EVERY));
+        status.progress = Some(redisnode_proto::status::Progress::default());
+        assert_eq!(written.due(&status, &Places::default(), at + AT_MOST_EVERY), Due::Not);
+        now(written.due(&status, &Places::default(), at + PROGRESS_EVERY));
+    }
+
+    #[test]
+    fn what_the_life_before_has_written_is_not_written_again() {
+        let (at, was) = (Instant::now(), status(Truth::True, "OK"));
+        let before = now(Written::default().due(&was, &Places::default(), at));
+        let mut written = Written::found(Some(&before));
+        assert_eq!(written.due(&was, &Places::default(), at), Due::Not);
+        now(written.due(&status(Truth::False, "KO"), &Places::default(), at + AT_MOST_EVERY));
     }
 
     #[test]
@@ -137,11 +211,11 @@ mod tests {
              "lastTransitionTime": "2020-01-01T00:00:00Z"},
         ]})));
         let date = |value: &Value| value["conditions"][0]["lastTransitionTime"].clone();
-        let now = Instant::now();
-        let same = written.due(&status(Truth::True, "OK"), &Places::default(), now).unwrap();
+        let (at, was) = (Instant::now(), status(Truth::True, "OK"));
+        let same = now(written.due(&was, &Places::default(), at));
         assert_eq!(date(&same), json!("2020-01-01T00:00:00Z"));
-        written.wrote(same, now);
-        let other = written.due(&status(Truth::False, "KO"), &Places::default(), now + AT_MOST_EVERY).unwrap();
+        written.wrote(same, &was, at);
+        let other = now(written.due(&status(Truth::False, "KO"), &Places::default(), at + AT_MOST_EVERY));
         assert_ne!(date(&other), json!("2020-01-01T00:00:00Z"));
     }
 }

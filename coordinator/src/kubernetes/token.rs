@@ -42,6 +42,7 @@ impl TokenSecret {
         let name = &self.name;
         let found = ask(format!("Secret {name}"), api.get_opt(name)).await?;
         let Some(secret) = found else {
+            self.writer.check().await?;
             let text = match self.token.current() {
                 Ok(known) => known,
                 Err(_) => random()?,

@@ -56,6 +56,16 @@ impl Publisher {
         &self.refusals
     }
 
+    /// Whether every agent of `members` shows the Layout, or a newer one, and nothing is under way.
+    pub fn is_delivered(&self, members: &[MachineMember], heard: &BTreeMap<NodeName, Heard>) -> bool {
+        let Some(layout) = &self.layout else { return false };
+        let shows = |member: &Member| {
+            let shown = heard.get(&member.name).and_then(|heard| heard.report.ledger.layout.as_ref());
+            shown.is_some_and(|shown| shown.generation >= layout.generation)
+        };
+        self.sending.is_empty() && self.refusals.is_empty() && members.iter().all(|machine| shows(&machine.member))
+    }
+
     /// Terms of other lives that agents answered with, newer than what this life published. Empties the list.
     pub fn take_overtaken(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.overtaken_by)

@@ -1,6 +1,8 @@
 //! What service accounts asked of the API server, from its audit log. Kubernetes' own accounts are not in it.
 
-use std::fs;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -23,16 +25,29 @@ pub struct Request {
     pub pod: Option<String>,
     /// When it arrived: UTC as RFC 3339 writes it, so that texts compare as times do.
     pub at: String,
+    /// What the API server said about it, if it refused.
+    pub message: String,
+}
+
+/// The requests of a namespace's accounts, as they come in.
+#[derive(Debug)]
+pub struct Requests {
+    log: PathBuf,
+    read: u64,
+    /// As it is written in the log.
+    of: String,
 }
 
 impl Kubernetes {
     /// The requests of a namespace's accounts since the cluster began, in the order of their answers.
     pub fn requests(&self, namespace: &str) -> Vec<Request> {
-        let log = fs::read_to_string(self.folder().join("logs/audit.log")).unwrap_or_default();
-        let of = format!("system:serviceaccount:{namespace}:");
-        // The last line may be half written.
-        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.filter_map(|event| request(&event)).filter(|request| request.user.starts_with(&of)).collect()
+        self.requests_after(namespace, 0).news()
+    }
+
+    /// As they come in, all that are behind the first `read` bytes of the log.
+    pub fn requests_after(&self, namespace: &str, read: u64) -> Requests {
+        let log = self.folder().join("logs/audit.log");
+        Requests { log, read, of: format!("\"system:serviceaccount:{namespace}:") }
     }
 
     /// What a pod of the namespace has changed, as far as the API server let it: all but what only reads.
@@ -50,6 +65,24 @@ impl Kubernetes {
     }
 }
 
+impl Requests {
+    /// Those that have come since the last time.
+    pub fn news(&mut self) -> Vec<Request> {
+        let mut text = String::new();
+        // There is none before the first request.
+        let Ok(mut log) = File::open(&self.log) else { return Vec::new() };
+        let read = log.seek(SeekFrom::Start(self.read)).and_then(|_| log.read_to_string(&mut text));
+        read.unwrap_or_else(|error| panic!("{}: {error}", self.log.display()));
+        // The last line may be half written.
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        self.read += text.len() as u64;
+        let own = text.lines().filter(|line| line.contains(&self.of));
+        let events = own.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mine = |request: &Request| self.of.get(1..).is_some_and(|of| request.user.starts_with(of));
+        events.filter_map(|event| request(&event)).filter(mine).collect()
+    }
+}
+
 fn request(event: &Value) -> Option<Request> {
     let text = |at: &str| event.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let parts = ["/objectRef/apiGroup", "/objectRef/resource", "/objectRef/subresource"].map(text);
@@ -62,6 +95,7 @@ fn request(event: &Value) -> Option<Request> {
         code: event.pointer("/responseStatus/code").and_then(Value::as_u64)?,
         pod: text("/user/extra/authentication.kubernetes.io~1pod-name/0"),
         at: text("/requestReceivedTimestamp")?,
+        message: text("/responseStatus/message").unwrap_or_default(),
     })
 }
 

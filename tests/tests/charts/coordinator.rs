@@ -9,18 +9,18 @@ use crate::values::refused;
 
 /// Group, resource and verbs of what it may do to clusters.
 const RIGHTS: [(&str, &str, &str); 9] = [
-    ("redisnode.io", "redisclusters", "get list watch"),
+    ("redisnode.io", "redisclusters", "list watch"),
     ("redisnode.io", "redisclusters/status", "patch"),
     ("redisnode.io", "redisclusters/finalizers", "update"),
-    ("", "pods", "get list watch patch delete"),
-    ("apps", "statefulsets", "get list watch create patch"),
-    ("", "services", "get list watch create patch"),
-    ("policy", "poddisruptionbudgets", "get list watch create patch"),
+    ("", "pods", "list watch patch delete"),
+    ("apps", "statefulsets", "list watch create patch"),
+    ("", "services", "list watch create patch"),
+    ("policy", "poddisruptionbudgets", "list watch create patch"),
     ("", "secrets", "get create patch"),
     ("events.k8s.io", "events", "create patch"),
 ];
 /// What no namespace holds.
-const OF_NODES: (&str, &str, &str) = ("", "nodes", "get list watch");
+const OF_NODES: (&str, &str, &str) = ("", "nodes", "list watch");
 /// In its own namespace.
 const OF_LEASES: (&str, &str, &str) = ("coordination.k8s.io", "leases", "get create update");
 

@@ -52,9 +52,9 @@ impl PodMachine {
     /// Its pods, as far as they are its StatefulSet's.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         let (namespace, name) = &self.key;
-        self.cache
-            .pods
-            .state_filter(|pod| pod.namespace().as_ref() == Some(namespace) && pod.labels().get(INSTANCE) == Some(name))
+        self.cache.pods.state_filter(|pod| {
+            pod.metadata.namespace.as_ref() == Some(namespace) && pod.labels().get(INSTANCE) == Some(name)
+        })
     }
 
     fn set(&self) -> Option<Arc<StatefulSet>> {

@@ -32,20 +32,30 @@ pub struct Objects {
     images: Images,
     users_are_assigned: bool,
     applied: BTreeMap<String, Applied>,
+    /// As all was when nothing had to be written.
+    settled: Option<Settled>,
 }
 
 /// An object as it was written last.
 #[derive(Clone, Debug)]
 struct Applied {
-    wanted: serde_json::Value,
+    wanted: String,
     mark: Option<String>,
     at: Instant,
+}
+
+/// What decides whether anything has to be written: the wish, and the versions of the objects that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settled {
+    generation: Option<u64>,
+    replicas: u32,
+    versions: [String; 4],
 }
 
 impl Objects {
     /// Of the newest obeyed resource, whose uid is `uid`.
     pub fn new(obeyed: watch::Receiver<RedisCluster>, uid: String, images: Images, users_are_assigned: bool) -> Self {
-        Self { obeyed, uid, images, users_are_assigned, applied: BTreeMap::new() }
+        Self { obeyed, uid, images, users_are_assigned, applied: BTreeMap::new(), settled: None }
     }
 
     /// Whether each member has a claim of its own.
@@ -88,20 +98,39 @@ impl Objects {
         set: Option<&StatefulSet>,
         replicas: u32,
     ) -> Result<(), String> {
+        let (nodes, clients) = self.with(|cluster| (cluster.nodes_service(), cluster.clients_service()));
+        let (seen_nodes, seen_clients) = (stored(&cache.services, key, &nodes), stored(&cache.services, key, &clients));
+        let seen_budget = stored(&cache.budgets, key, &key.1);
+        let versions = [
+            version(seen_nodes.as_deref()),
+            version(seen_clients.as_deref()),
+            version(seen_budget.as_deref()),
+            version(set),
+        ];
+        let generation = self.obeyed.borrow().metadata.generation;
+        let now = all(versions).map(|versions| Settled { generation, replicas, versions });
+        if now.is_some() && now == self.settled {
+            return Ok(());
+        }
         let desired = self.with(|cluster| objects(cluster, replicas));
         let Desired { set: mut wanted, nodes, clients, budget } = desired.map_err(|refused| refused.to_string())?;
-        // The Services first: pods look for each other by their names.
-        self.keep_one(writer, &nodes, stored(&cache.services, key, &nodes).as_deref()).await?;
-        self.keep_one(writer, &clients, stored(&cache.services, key, &clients).as_deref()).await?;
-        self.keep_one(writer, &budget, stored(&cache.budgets, key, &budget).as_deref()).await?;
         if let Some(set) = set {
             keep_pods(&mut wanted, set);
         }
         wanted.annotations_mut().insert(LEADER.to_owned(), writer.life());
-        self.keep_one(writer, &wanted, set).await
+        // The Services first: pods look for each other by their names.
+        let settled = [
+            self.keep_one(writer, &nodes, seen_nodes.as_deref()).await?,
+            self.keep_one(writer, &clients, seen_clients.as_deref()).await?,
+            self.keep_one(writer, &budget, seen_budget.as_deref()).await?,
+            self.keep_one(writer, &wanted, set).await?,
+        ];
+        self.settled = now.filter(|_| settled == [true; 4]);
+        Ok(())
     }
 
-    async fn keep_one<K>(&mut self, writer: &Writer, wanted: &K, seen: Option<&K>) -> Result<(), String>
+    /// True if it is as it is wanted for sure; false if it was written, or was a moment ago.
+    async fn keep_one<K>(&mut self, writer: &Writer, wanted: &K, seen: Option<&K>) -> Result<bool, String>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
@@ -112,24 +141,26 @@ impl Objects {
                 "{id} is there already and belongs to {owner}: remove it, or give the cluster another name"
             ));
         }
-        let value = serde_json::to_value(wanted).map_err(|error| format!("{id}: {error}"))?;
+        let value = serde_json::to_string(wanted).map_err(|error| format!("{id}: {error}"))?;
         let now = Instant::now();
-        if self.applied.get(&id).is_some_and(|applied| applied.holds(&value, seen, now)) {
-            return Ok(());
+        if let Some(applied) = self.applied.get(&id).filter(|applied| applied.wanted == value) {
+            let untouched = applied.is_untouched(seen);
+            // The watch lags behind what was just written.
+            if untouched || now.saturating_duration_since(applied.at) < LAG {
+                return Ok(untouched);
+            }
         }
         if let Some(written) = writer.apply(wanted, seen).await? {
             self.applied.insert(id, Applied { wanted: value, mark: mark(&written), at: now });
         }
-        Ok(())
+        Ok(false)
     }
 }
 
 impl Applied {
-    /// Whether nothing is to be written: the wish is the same, and nobody else has changed the object since. The watch
-    /// lags behind what was just written.
-    fn holds<K: Resource>(&self, wanted: &serde_json::Value, seen: Option<&K>, now: Instant) -> bool {
-        let untouched = seen.is_some_and(|seen| mark(seen) == self.mark);
-        self.wanted == *wanted && (untouched || now.saturating_duration_since(self.at) < LAG)
+    /// Whether nobody has changed the object since.
+    fn is_untouched<K: Resource>(&self, seen: Option<&K>) -> bool {
+        seen.is_some_and(|seen| mark(seen) == self.mark)
     }
 }
 
@@ -144,11 +175,19 @@ fn mark<K: Resource>(object: &K) -> Option<String> {
     generation.or_else(|| ResourceExt::resource_version(object))
 }
 
-fn stored<K>(store: &Store<K>, key: &ClusterKey, wanted: &K) -> Option<Arc<K>>
+fn stored<K>(store: &Store<K>, key: &ClusterKey, name: &str) -> Option<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
 {
-    store.get(&ObjectRef::new(&ResourceExt::name_any(wanted)).within(&key.0))
+    store.get(&ObjectRef::new(name).within(&key.0))
+}
+
+fn version<K: Resource>(seen: Option<&K>) -> Option<String> {
+    seen.and_then(ResourceExt::resource_version)
+}
+
+fn all([a, b, c, d]: [Option<String>; 4]) -> Option<[String; 4]> {
+    Some([a?, b?, c?, d?])
 }
 
 /// Whose an object is, if it is not our cluster's.

@@ -6,12 +6,10 @@ use redisnode_tests::cluster::{LocalCluster, Spec, Which, binaries};
 use redisnode_tests::procs;
 use redisnode_tests::servers::Server;
 
-use crate::table::{Table, mib};
+use crate::table::{Table, mib, share_of_a_core};
 
 /// How long nothing happens.
 const IDLE: Duration = Duration::from_secs(20);
-/// Clock ticks a second, as Linux shows them to programs.
-const TICKS: f64 = 100.0;
 
 pub(crate) fn measure(server: &Server, table: &mut Table) {
     if server.family != "system" {
@@ -27,16 +25,11 @@ pub(crate) fn measure(server: &Server, table: &mut Table) {
     // A span of the measurement, not a wait for a state.
     std::thread::sleep(IDLE);
     for ((name, pids), before) in processes.iter().zip(before) {
-        #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-        let share = (ticks(pids) - before) as f64 / TICKS / IDLE.as_secs_f64() / pids.len() as f64 * 100.0;
+        let each = u32::try_from(pids.len()).unwrap_or(1);
+        let share = share_of_a_core(ticks(pids) - before, IDLE * each);
         let memory = pids.iter().filter_map(|pid| procs::resident_bytes(*pid)).max().unwrap_or(0);
         table.row(&format!("{name}: resident memory (largest)"), &server.version, mib(memory), "-".to_owned());
-        table.row(
-            &format!("{name}: idle processor, share of a core"),
-            &server.version,
-            format!("{share:.2} %"),
-            "-".to_owned(),
-        );
+        table.row(&format!("{name}: idle processor, share of a core"), &server.version, share, "-".to_owned());
     }
     for name in ["redisnode", "redis-coordinator", "kubectl-rediscluster"] {
         let size = std::fs::metadata(binaries().join(name)).map_or(0, |file| file.len());

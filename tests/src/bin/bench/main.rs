@@ -1,12 +1,13 @@
 //! `make bench`: what the product does, beside redis-cli and beside the servers alone, on the same servers in the same
 //! run. It prints a table and judges nothing.
 //!
-//! Arguments: names of sections (create move scale takeover handoff footprint) and of families (system redis-8.6 …); without
+//! Arguments: names of sections (create move scale takeover handoff footprint fleet) and of families (system redis-8.6 …); without
 //! them, all sections on the families of the README.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 
 mod create;
 mod fill;
+mod fleet;
 mod footprint;
 mod gaps;
 mod moves;
@@ -20,13 +21,14 @@ use table::Table;
 /// A section: its name, and what measures it on one server.
 type Section = (&'static str, fn(&Server, &mut Table));
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     ("create", create::measure),
     ("move", moves::measure),
     ("scale", scale::measure),
     ("takeover", gaps::takeover),
     ("handoff", gaps::handoff),
     ("footprint", footprint::measure),
+    ("fleet", fleet::measure),
 ];
 
 /// The families that are measured unless others are named.
@@ -36,7 +38,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some(word) = words.iter().find(|word| !is_section(word) && !FAMILIES.contains(&word.as_str())) {
         eprintln!(
-            "{word}: there are the sections create, move, scale, takeover, handoff, footprint and the families {FAMILIES:?}"
+            "{word}: there are the sections create, move, scale, takeover, handoff, footprint, fleet and the families {FAMILIES:?}"
         );
         std::process::exit(2);
     }

@@ -61,3 +61,10 @@ pub(crate) fn mib(bytes: u64) -> String {
     let mib = bytes as f64 / 1024.0 / 1024.0;
     format!("{mib:.1} MiB")
 }
+
+/// What share of a core a number of clock ticks (100 a second, as Linux shows them to programs) is of a span.
+pub(crate) fn share_of_a_core(ticks: u64, of: Duration) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    let share = ticks as f64 / 100.0 / of.as_secs_f64() * 100.0;
+    format!("{share:.2} %")
+}
