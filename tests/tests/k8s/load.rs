@@ -38,7 +38,9 @@ pub(crate) struct Load<'c, 'n, 'k> {
 
 impl<'c, 'n, 'k> Load<'c, 'n, 'k> {
     pub(crate) fn start(cluster: &'c Cluster<'n, 'k>, family: &str) -> Self {
-        let servers = addresses(&cluster.pods().unwrap());
+        // It begins at the Service, and learns the pods' addresses there: in a roll all of these change, and a client that
+        // has to begin anew would wait for dead ones.
+        let servers = [cluster.service()];
         let workload = cluster.namespace.kube.inside(|| {
             let options = Options { keys: 1_100, rate: 500, at_most: Duration::from_mins(10), ..Options::default() };
             let workload = Workload::start(&servers, options);

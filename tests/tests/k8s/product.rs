@@ -1,8 +1,10 @@
 //! The coordinator in a test's namespace, and clusters that it runs there.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use redisnode_tests::at::At;
 use redisnode_tests::kube::{Image, Namespace, Pod};
 use redisnode_tests::servers::Server;
 use redisnode_tests::view::{self, View};
@@ -85,6 +87,16 @@ impl<'n, 'k> Cluster<'n, 'k> {
     pub(crate) fn a_primary(&self) -> Pod {
         let is_primary = |pod: &Pod| pod.labels.get("redisnode.io/role").is_some_and(|role| role == "primary");
         self.pods().unwrap().into_iter().find(is_primary).expect("a pod is labelled as a primary")
+    }
+
+    /// Where its Service for clients is.
+    #[track_caller]
+    pub(crate) fn service(&self) -> At {
+        let path = self.namespace.path("api/v1", &format!("services/{}", self.name));
+        let service = self.namespace.kube.api().get(&path).unwrap_or_else(|why| panic!("{why}"));
+        let ip: IpAddr =
+            service["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).expect("it has an address");
+        SocketAddr::new(ip, 6379).into()
     }
 
     /// The StatefulSet as the API server has it.
