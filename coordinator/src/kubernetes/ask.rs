@@ -3,10 +3,15 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::failure::whole;
 
 /// How long an answer is waited for.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How many requests are under way at once, watches and the Lease's not counted: each has a connection, with buffers, and
+/// many clusters may have many to make.
+static AT_ONCE: Semaphore = Semaphore::const_new(16);
 
 /// The answer to a request about `what`. The error is a sentence.
 pub async fn ask<T>(what: impl Display, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
@@ -35,7 +40,13 @@ pub async fn ask_within<T>(
     excused: &[u16],
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<Option<T>, String> {
-    match tokio::time::timeout(time, request).await {
+    let request = Box::pin(request);
+    let one_of_few = async move {
+        // It is never closed.
+        let _one = AT_ONCE.acquire().await;
+        request.await
+    };
+    match tokio::time::timeout(time, one_of_few).await {
         Ok(Ok(answer)) => Ok(Some(answer)),
         Ok(Err(kube::Error::Api(status))) if excused.contains(&status.code) => {
             tracing::debug!(%what, code = status.code, "it has changed meanwhile; decides anew");

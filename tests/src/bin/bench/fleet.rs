@@ -17,8 +17,8 @@ const NAMESPACE: &str = "fleet";
 const CLUSTERS_PATH: &str = "/apis/redisnode.io/v1alpha1/namespaces/fleet/redisclusters";
 /// How long it may take until all are Ready.
 const READY: Duration = Duration::from_mins(4);
-/// What the last changes leave to do is done by then.
-const SETTLE: Duration = Duration::from_secs(20);
+/// What the last changes leave to do is done by then, and the connections that they needed are closed.
+const SETTLE: Duration = Duration::from_secs(100);
 /// How long nothing happens.
 const IDLE: Duration = Duration::from_secs(30);
 
