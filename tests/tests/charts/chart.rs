@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// Built from Go modules, helm knows no version of Kubernetes by itself. The oldest that the charts are for.
 const OLDEST: &str = "1.29.0";
+/// What newer ones have, and the charts use where it is there.
+const POLICIES: &str = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy";
 
 /// A chart.
 pub(crate) struct Chart {
@@ -47,7 +49,7 @@ impl Chart {
     pub(crate) fn render_as(&self, release: &str, values: &Value, more: &[&str]) -> Result<Rendered, String> {
         let folder = self.folder().display().to_string();
         let fixed = ["template", release, &folder, "--namespace", "ns", "--kube-version", OLDEST, "--values", "-"];
-        let output = self.helm(&[&fixed, more].concat(), &values.to_string());
+        let output = self.helm(&[&fixed[..], &["--api-versions", POLICIES], more].concat(), &values.to_string());
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
