@@ -53,6 +53,7 @@ fn a_primarys_pod_that_is_forced_away_costs_its_shard_a_moment() {
 }
 
 #[test]
+#[ignore = "make test-k8s-all runs it"]
 fn a_server_that_is_killed_for_memory_again_and_again_is_healed_each_time() {
     on_scenes("memory", &["redis-8.6"], Turn::alone, |scene| {
         let cluster = Cluster::apply(&scene.namespace, "rc", &format!("{SPEC}\n{LIMITED}"));

@@ -41,6 +41,7 @@ fn the_leader_dies_in_a_scale_out_and_the_next_one_goes_on() {
 }
 
 #[test]
+#[ignore = "make test-k8s-all runs it"]
 fn a_leader_that_slept_or_was_cut_off_changes_nothing_when_it_is_back() {
     let _turn = Turn::take();
     let Some(kube) = Kubernetes::shared() else { return };

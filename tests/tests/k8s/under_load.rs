@@ -42,6 +42,7 @@ fn scaling_and_a_live_setting_cost_nothing_and_restart_nobody() {
 }
 
 #[test]
+#[ignore = "make test-k8s-all runs it"]
 fn a_deleted_pod_and_a_new_image_lose_nothing() {
     on_scenes("load-roll", &["valkey-9.1"], Turn::alone, |scene| {
         let cluster = form(scene);
