@@ -82,7 +82,7 @@ fn max_memory_of_nothing_is_refused(server: &Server) {
         ("maxMemory: {}", vec![], "no memory limit to take 75 percent of"),
         ("maxMemory:", vec![], "write maxMemory: {}"),
         ("maxMemory: {size: 3gb}", vec![], "is no size; write a number and a unit"),
-        ("maxMemory: {size: 64Mi, policy: allkeys-lur}", vec![], "did you mean allkeys-lru?"),
+        ("maxMemory: {size: 64Mi, policy: alkeys-lru}", vec![], "did you mean allkeys-lru?"),
         ("maxMemory: {size: 64Mi}", vec![lru()], "spec.maxMemory sets this directive"),
         ("renameCommands: {FLUSHALL: \"\"}", vec![], "would lose what they cannot read"),
         ("renameCommands: {KEYZ: \"\"}", vec![], "did you mean KEYS?"),
