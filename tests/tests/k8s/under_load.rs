@@ -156,7 +156,8 @@ fn wait_setting(cluster: &Cluster<'_, '_>, name: &str, value: &str) {
         cluster.namespace.kube.inside(|| {
             for pod in &pods {
                 let answer = view::call(pod.at(6379), &["CONFIG", "GET", name])?;
-                check(format!("{answer:?}").contains(&format!("'{value}'")), || format!("{}: {answer:?}", pod.name))?;
+                let found: Vec<String> = redis::from_redis_value(answer).map_err(|error| error.to_string())?;
+                check(found == [name, value], || format!("{}: {found:?}", pod.name))?;
             }
             Ok(())
         })
