@@ -121,10 +121,12 @@ impl Machine for PodMachine {
 
     /// Which pods a new template makes old is known only when the StatefulSet's controller has seen it.
     fn lags(&self) -> Option<String> {
-        let set = self.set();
-        let seen = set.as_deref().is_some_and(|set| self.objects.is_observed(set));
-        (!seen || !self.problems.is_empty())
-            .then(|| format!("the controller of StatefulSet {} has not seen the newest template yet", self.key.1))
+        if let Some(why) = self.problems.values().next() {
+            return Some(why.clone());
+        }
+        let seen = self.set().is_some_and(|set| self.objects.is_observed(&set));
+        let unseen = || format!("the controller of StatefulSet {} has not seen the newest template yet", self.key.1);
+        (!seen).then(unseen)
     }
 
     fn problems(&self) -> Vec<Problem> {
