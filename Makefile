@@ -31,6 +31,8 @@ ONLY   ?=
 # What docker/build.sh takes from the environment; it has defaults.
 export TAG DOCKER_REGISTRY ENGINE ARCHITECTURES
 VERSION ?=
+# The version that the coordinator is upgraded from in `make test-k8s-all`.
+PREVIOUS ?= HEAD~1
 
 .PHONY: help run build test test-e2e test-matrix test-k8s test-k8s-all simulate bench lint fmt generate images publish release servers kubernetes
 
@@ -59,8 +61,9 @@ test-matrix: build servers ## end to end: every case on every server, five times
 test-k8s: build servers kubernetes ## on a real Kubernetes only, with real pods: a sample (root) [THEME=smoke]
 	@$(call tests,-p redisnode-tests --test k8s -- $(THEME))
 
-test-k8s-all: build servers kubernetes ## every case on Kubernetes on every server, and a table (an hour) [FAMILIES="redis-7.0 valkey-9.1" THEME=load]
+test-k8s-all: build servers kubernetes ## every case on Kubernetes on every server, and a table (an hour) [FAMILIES="redis-7.0 valkey-9.1" THEME=load PREVIOUS=v0.1.0]
 	@rm -f $(target)/k8s-table; failed=0; export REDISNODE_FAMILIES="$(FAMILIES)" REDISNODE_TABLE="$$(realpath -m $(target)/k8s-table)"; \
+	    REDISNODE_PREVIOUS=$$(tests/previous.sh $(target)/previous $(PREVIOUS)); export REDISNODE_PREVIOUS; \
 	    ($(call tests,-p redisnode-tests --test k8s -- --include-ignored $(THEME))) || failed=$$?; \
 	    [ ! -e "$$REDISNODE_TABLE" ] || tests/k8s/table.sh "$$REDISNODE_TABLE"; exit $$failed
 

@@ -17,8 +17,8 @@ use super::objects::{MAY_FOUND, TOKEN, token_secret};
 use crate::machine::pods::{Objects, Writer};
 use crate::reconcile::Shown;
 
-/// How often the Secret is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often the Secret is looked at. No watch: the right to watch one Secret is the right to read all of them.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Looks after the Secret of one cluster.
 pub(super) struct TokenSecret {

@@ -61,9 +61,20 @@ impl Kubernetes {
         self.program_image(program, &format!("redisnode/{program}:{}", env!("CARGO_PKG_VERSION")))
     }
 
+    /// The image of one of our programs as an earlier commit built it into `folder`.
+    #[track_caller]
+    pub fn previous_image(&self, program: &str, folder: &Path) -> Image {
+        self.image_of(program, &format!("redisnode.test/{program}:previous"), folder)
+    }
+
     #[track_caller]
     fn program_image(&self, program: &str, image: &str) -> Image {
-        let file = binaries().join(program);
+        self.image_of(program, image, &binaries())
+    }
+
+    #[track_caller]
+    fn image_of(&self, program: &str, image: &str, folder: &Path) -> Image {
+        let file = folder.join(program);
         let path = file.display().to_string();
         self.image(image, &file, &["program", image, program, &path])
     }

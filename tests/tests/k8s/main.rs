@@ -22,3 +22,4 @@ mod resource;
 mod rights;
 mod run;
 mod under_load;
+mod upgrade;

@@ -25,20 +25,27 @@ pub(crate) fn chart(name: &str) -> String {
 /// rights than the chart gives it.
 pub(crate) fn install(namespace: &Namespace<'_>, server: &Server) {
     let kube = namespace.kube;
-    let (agent, coordinator, image) = (kube.agent_image(), kube.coordinator_image(), kube.server_image(server));
-    for image in [&agent, &coordinator, &image] {
-        kube.load(image);
-    }
     // All cases share one definition, so it is no release's.
     kube.apply(include_str!("../../../charts/redis-coordinator/files/crd.yaml"));
+    release(namespace, server, "install", &kube.agent_image(), &kube.coordinator_image());
+}
+
+/// Installs or upgrades the release of the coordinator's chart, with these images, and waits until they run.
+pub(crate) fn release(namespace: &Namespace<'_>, server: &Server, verb: &str, agent: &Image, coordinator: &Image) {
+    let kube = namespace.kube;
+    let image = kube.server_image(server);
+    for image in [agent, coordinator, &image] {
+        kube.load(image);
+    }
     let values = serde_json::json!({
         "fullnameOverride": "coordinator", "podLabels": {"app": "coordinator"}, "replicas": 1, "namespaced": true,
-        "crd": {"install": false}, "image": of_values(&coordinator), "agentImage": of_values(&agent),
+        "crd": {"install": false}, "image": of_values(coordinator), "agentImage": of_values(agent),
         "serverImage": image.name,
     });
-    let args = ["install", "coordinator", &chart("redis-coordinator"), "--namespace", &namespace.name, "--values", "-"];
+    let args = [verb, "coordinator", &chart("redis-coordinator"), "--namespace", &namespace.name, "--values", "-"];
     let output = kube.run_with("helm", &args, &values.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    namespace.kubectl(&["rollout", "status", "deployment", "coordinator", "--timeout=60s"]);
     namespace.wait_ready("app=coordinator", 1, SOON);
 }
 
