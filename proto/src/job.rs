@@ -28,6 +28,18 @@ pub struct Job {
     /// Why it does not go on, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled: Option<String>,
+    /// Tries of this pair that have failed, the newest last; no more than a few are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Try>,
+}
+
+/// A try that has failed. Its slots stayed whose they were, or had arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// The driver's name.
+    pub driver: String,
+    /// What happened, and what comes next: a sentence.
+    pub reason: String,
 }
 
 impl Job {
@@ -65,6 +77,7 @@ mod tests {
             bytes_done: 0,
             running_for: Millis(running_for),
             stalled: None,
+            tries: Vec::new(),
         }
     }
 

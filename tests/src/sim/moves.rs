@@ -60,6 +60,7 @@ impl Moves {
             bytes_done: 0,
             running_for: Millis(0),
             stalled: self.stopped.values().next().cloned(),
+            tries: Vec::new(),
         };
         self.by_target.iter().map(job).collect()
     }

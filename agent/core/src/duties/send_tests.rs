@@ -217,6 +217,7 @@ fn job(target: usize, remaining: &SlotSet) -> Job {
         bytes_done: 0,
         running_for: Millis(10),
         stalled: None,
+        tries: Vec::new(),
     }
 }
 

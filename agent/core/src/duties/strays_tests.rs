@@ -45,6 +45,7 @@ fn a_slot_that_the_owner_sends_or_was_told_to_open_again_stays() {
         bytes_done: 0,
         running_for: Millis(0),
         stalled: None,
+        tries: Vec::new(),
     }];
     scene.said(2).ledger.open_slots = Some(redisnode_proto::ledger::OpenSlots {
         source: id(5),

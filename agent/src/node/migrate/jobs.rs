@@ -144,6 +144,7 @@ fn start(shared: &Arc<Shared>, wanted: Wanted, now: Millis, tasks: &mut JoinSet<
         bytes_done: 0,
         running_for: Millis(0),
         stalled: None,
+        tries: Vec::new(),
     };
     shared.jobs.open.know(&wanted.send.target_id, wanted.send.open.iter());
     let shown = Shown::new(job, now);
