@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Offset;
 use crate::ledger::OpenSlots;
-use crate::slots::Slot;
+use crate::slots::{Slot, SlotSet};
 use crate::{Address, ConfigEpoch, Generation, Member, Millis, NodeId, NodeName};
 
 /// `POST /v1/hello`: who calls, and where it is now. Answered by the peer's Report. Both learn the other's address.
@@ -103,6 +103,65 @@ pub struct ImportReply {
     /// Why others are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+}
+
+/// `POST /v1/receive`, by a source's agent to the target's: these slots come in one piece, moved by the servers themselves.
+/// Said again while it lasts: a target that is not asked any more ends what it has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveRequest {
+    /// The Layout that the source acts under. A target that knows only an older one waits a moment for it.
+    #[serde(default)]
+    pub generation: Generation,
+    /// The source's id.
+    pub source: NodeId,
+    /// The slots.
+    pub slots: SlotSet,
+    /// Which server does the work.
+    pub by: Mover,
+    /// End it: nothing of it is wanted any more.
+    #[serde(default)]
+    pub cancel: bool,
+}
+
+/// Which server moves slots in one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mover {
+    /// The source's, once the target's agent has agreed (`CLUSTER MIGRATESLOTS`).
+    Source,
+    /// The target's, begun by its agent (`CLUSTER MIGRATION IMPORT`).
+    Target,
+}
+
+/// Answer to [`ReceiveRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "is")]
+pub enum ReceiveReply {
+    /// The source's server may begin.
+    Agreed,
+    /// The target's server is at it.
+    Running,
+    /// The target's server has ended. Who owns the slots is to be read from the servers.
+    Ended {
+        /// Its words if it did not end well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// Another move is under way there, and ends by itself: ask again.
+    Busy {
+        /// Which one.
+        reason: String,
+    },
+    /// Something else is in the way: ask again, but not for ever.
+    Waits {
+        /// What.
+        reason: String,
+    },
+    /// Not these slots, not now.
+    Refused {
+        /// Why, a sentence.
+        reason: String,
+    },
 }
 
 /// `POST /v1/open-slots`, by a source's agent to its replicas' agents, before the first key of these slots moves.

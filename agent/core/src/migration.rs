@@ -1,21 +1,27 @@
-//! Moving slots by `MIGRATE`: the order of steps, what goes into one command, and what an answer means.
+//! Moving slots: which driver, the order of steps, what goes into one command or one piece, and what an answer means.
 //!
 //! An error never changes the owner of a slot. Only an emptied slot is closed, target first.
 
 mod batch;
 mod carriers;
 mod close;
+mod drivers;
 mod group;
 mod heir;
+mod in_the_way;
 mod outcome;
 mod pace;
 mod patience;
+mod pieces;
 
 pub use batch::{BatchLimit, Key, batches};
 pub use carriers::{Carrier, carriers};
 pub use close::{CloseStep, Closing, next_step};
+pub use drivers::{Ability, DriverKind, Tries, drivers};
 pub use group::{GroupLimit, group, group_limit, set_slot_lanes};
 pub use heir::is_heir;
+pub use in_the_way::in_the_way;
 pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
 pub use pace::Pace;
 pub use patience::{Patience, Verdict};
+pub use pieces::{Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_live, piece};

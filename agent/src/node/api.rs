@@ -13,7 +13,8 @@ use redisnode_http::routes::{self, Listen, ReportQuery};
 use redisnode_http::{Handler, Method, Request, Response, StatusCode};
 use redisnode_proto::event::Severity;
 use redisnode_proto::message::{
-    Ack, DeathNotice, HandoffRequest, Hello, ImportRequest, LayoutAnswer, OpenSlotsNotice, Outcome, ResumeRequest,
+    Ack, DeathNotice, HandoffRequest, Hello, ImportRequest, LayoutAnswer, OpenSlotsNotice, Outcome, ReceiveRequest,
+    ResumeRequest,
 };
 use redisnode_proto::topology::Role;
 use redisnode_proto::{Layout, Report};
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 
 use super::imports;
 use super::promote_in_order;
+use super::receive;
 use super::shared::{Shared, whole};
 
 /// How long a caller waits for a fresh look at the server.
@@ -56,6 +58,7 @@ async fn route(shared: &Arc<Shared>, request: Request) -> Response {
         routes::TAKEOVER if post => promote_in_order::takeover(shared, &request).await,
         routes::DEATH_NOTICE if post => death_notice(shared, &request).await,
         routes::IMPORT if post => import(shared, &request).await,
+        routes::RECEIVE if post => receive(shared, &request).await,
         routes::OPEN_SLOTS if post => open_slots(shared, &request).await,
         routes::RESUME if post => with(&request, |wish: ResumeRequest| Response::json(&imports::resume(shared, &wish))),
         routes::RESTART if post => restart(shared),
@@ -228,6 +231,13 @@ async fn death_notice(shared: &Shared, request: &Request) -> Response {
 async fn import(shared: &Shared, request: &Request) -> Response {
     match request.json::<ImportRequest>() {
         Ok(body) => Response::json(&imports::import(shared, &body).await),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn receive(shared: &Shared, request: &Request) -> Response {
+    match request.json::<ReceiveRequest>() {
+        Ok(body) => Response::json(&receive::receive(shared, &body).await),
         Err(refusal) => refusal,
     }
 }

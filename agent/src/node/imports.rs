@@ -6,7 +6,7 @@ use std::time::Duration;
 use redisnode_agent_core::migration::{is_heir, set_slot_lanes};
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest, OpenSlotsNotice, ResumeRequest};
 use redisnode_proto::topology::{Direction, Role, View, ViewNode};
-use redisnode_proto::{NodeId, Slot, SlotSet};
+use redisnode_proto::{Generation, NodeId, Slot, SlotSet};
 use tokio::time::timeout;
 
 use super::peek::{count, hides};
@@ -21,22 +21,9 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Opens slots for arrival. The mark is this agent's consent: only what its own Layout gives to its shard, or what is
 /// half here already: marked, or with keys (a failover of this shard has dropped the marks).
 pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportReply {
-    // The source may have the Layout a moment earlier. An older one that stays makes the answer below a refusal.
-    let mut generations = shared.generation.subscribe();
-    drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= request.generation)).await);
-    let mut looks = shared.looks.subscribe();
-    if !knows_owner(shared, request) {
-        shared.wake.notify_one();
-    }
-    drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows_owner(shared, request))).await);
     let none = |reason: String| ImportReply { opened: Vec::new(), unwanted: Vec::new(), refused: Some(reason) };
-    if !knows_owner(shared, request) {
-        return none(format!(
-            "{} does not know yet that the source owns these slots; that comes with the servers' next pings",
-            shared.me.name
-        ));
-    }
-    let (mine, marked) = match consent(shared) {
+    let asked = Asked { source: &request.source, slots: &request.slots, resume: request.resume };
+    let (mine, marked) = match consent(shared, request.generation, &asked).await {
         Ok(consent) => consent,
         Err(reason) => return none(reason),
     };
@@ -65,25 +52,25 @@ pub(super) async fn import(shared: &Shared, request: &ImportRequest) -> ImportRe
 /// Whether the own server is well in the cluster and has the source as a primary that owns these slots. One that has just
 /// met the others does not yet, and a slot that is marked before its owner is known is never bound to it: it answers
 /// `CLUSTERDOWN` (measured).
-fn knows_owner(shared: &Shared, request: &ImportRequest) -> bool {
+fn knows_owner(shared: &Shared, asked: &Asked<'_>) -> bool {
     let state = shared.state();
     state.server.running().is_some_and(|running| {
         if !running.view.state_ok {
             return false;
         }
-        let source = running.view.node(&request.source);
+        let source = running.view.node(asked.source);
         source.is_some_and(|node| {
             !node.handshake
                 && node.role == Role::Primary
-                && request.slots.iter().all(|slot| is_known(request, &running.view, node, *slot))
+                && asked.slots.iter().all(|slot| is_known(asked, &running.view, node, *slot))
         })
     })
 }
 
 /// A mark that is there already hides who owns the slot; what is half here is to be finished all the same.
-fn is_known(request: &ImportRequest, view: &View, source: &ViewNode, slot: Slot) -> bool {
+fn is_known(asked: &Asked<'_>, view: &View, source: &ViewNode, slot: Slot) -> bool {
     let marked = || view.open.iter().any(|open| open.slot == slot && open.direction == Direction::Importing);
-    source.slots.contains(slot) || (request.resume && marked())
+    source.slots.contains(slot) || (asked.resume && marked())
 }
 
 /// Slots of which this server has keys, and slots of which it has none.
@@ -99,8 +86,41 @@ async fn split_by_keys(shared: &Shared, source: &NodeId, slots: &[Slot]) -> Resu
     Ok(split)
 }
 
+/// What a source's agent wants to send.
+pub(super) struct Asked<'a> {
+    pub(super) source: &'a NodeId,
+    pub(super) slots: &'a [Slot],
+    /// Half of it may be here already.
+    pub(super) resume: bool,
+}
+
 /// Slots that the Layout gives to this node's shard, and slots that are open for arrival already.
-fn consent(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
+///
+/// # Errors
+/// If nothing should arrive here now, or the server does not know yet that the source owns what it asks for: a sentence.
+pub(super) async fn consent(
+    shared: &Shared,
+    generation: Generation,
+    asked: &Asked<'_>,
+) -> Result<(SlotSet, SlotSet), String> {
+    // The source may have the Layout a moment earlier. An older one that stays makes the answer below a refusal.
+    let mut generations = shared.generation.subscribe();
+    drop(timeout(LAYOUT_WITHIN, generations.wait_for(|held| *held >= generation)).await);
+    let mut looks = shared.looks.subscribe();
+    if !knows_owner(shared, asked) {
+        shared.wake.notify_one();
+    }
+    drop(timeout(LAYOUT_WITHIN, looks.wait_for(|_| knows_owner(shared, asked))).await);
+    if !knows_owner(shared, asked) {
+        return Err(format!(
+            "{} does not know yet that the source owns these slots; that comes with the servers' next pings",
+            shared.me.name
+        ));
+    }
+    mine(shared)
+}
+
+fn mine(shared: &Shared) -> Result<(SlotSet, SlotSet), String> {
     let state = shared.state();
     if state.stopping {
         return Err(format!("{} is stopping", shared.me.name));

@@ -25,6 +25,7 @@ mod prime;
 mod program;
 mod promote;
 mod promote_in_order;
+mod receive;
 mod reconcile;
 mod relink;
 mod reopen;

@@ -253,6 +253,7 @@ impl Reconciler {
         self.early_exits = 0;
         self.shared.state().settle("ServerExits");
         self.watch_primary();
+        super::receive::end_unasked(&self.shared).await;
         let gated = self.try_gate().await;
         let reopening = self.reopen().await;
         let promoting = self.takeover().await;

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::args::AgentArgs;
 use super::arrivals::Arrivals;
 use super::migrate::Jobs;
+use super::receive::Receiving;
 use crate::files::{FileError, write_json};
 use crate::launch_client::LaunchClient;
 use crate::resp::{Access, Auth, Connection, Names, RespError, Secret};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) jobs: Jobs,
     /// Connections that open slots for arrival.
     pub(super) arrivals: Arrivals,
+    /// What the own server pulls from other servers.
+    pub(super) receiving: Receiving,
     /// Read by moves that open slots for arrival, written while foreign slots are marked for a question: so none ends the
     /// mark of a move. The loop only tries to take it.
     pub(super) marking: tokio::sync::RwLock<()>,
@@ -97,6 +100,7 @@ impl Shared {
             launcher,
             jobs: Jobs::default(),
             arrivals: Arrivals::default(),
+            receiving: Receiving::default(),
             marking: tokio::sync::RwLock::new(()),
             wake: Notify::new(),
             report: watch::Sender::new(Arc::new(report)),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use redisnode_proto::message::{
     Ack, DeathNotice, HandoffRequest, Hello, ImportReply, ImportRequest, LayoutAnswer, OpenSlotsNotice, Outcome,
-    ResumeRequest, TakeoverRequest,
+    ReceiveReply, ReceiveRequest, ResumeRequest, TakeoverRequest,
 };
 use redisnode_proto::{Layout, Report};
 
@@ -39,6 +39,8 @@ pub const TAKEOVER: &str = "/v1/takeover";
 pub const DEATH_NOTICE: &str = "/v1/death-notice";
 /// `POST`: open slots for arrival.
 pub const IMPORT: &str = "/v1/import";
+/// `POST`: take slots that the servers move in one piece.
+pub const RECEIVE: &str = "/v1/receive";
 /// `POST`: the slots that a primary has open.
 pub const OPEN_SLOTS: &str = "/v1/open-slots";
 /// `POST`: finish the move of slots that are half at the caller's server.
@@ -177,6 +179,16 @@ impl Client {
         deadline: Duration,
     ) -> Result<ImportReply, CallError> {
         self.post_json(agent, IMPORT, request, deadline).await
+    }
+
+    /// Asks a target's agent to take slots that the servers move in one piece, or how far that is.
+    pub async fn receive(
+        &self,
+        agent: SocketAddr,
+        request: &ReceiveRequest,
+        deadline: Duration,
+    ) -> Result<ReceiveReply, CallError> {
+        self.post_json(agent, RECEIVE, request, deadline).await
     }
 
     /// Tells a replica's agent which slots its primary has open.

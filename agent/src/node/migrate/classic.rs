@@ -3,12 +3,14 @@
 //! Three groups of slots are in work at once, so that the servers never wait for us: one is closed and the next one
 //! opened while the keys of the one between move.
 
-use redisnode_agent_core::migration::{Patience, Verdict};
-use redisnode_proto::{Millis, Slot, SlotSet};
+use redisnode_agent_core::config::UNTOLD_TIMEOUT;
+use redisnode_agent_core::migration::{DriverKind, Patience, Verdict};
+use redisnode_proto::{Slot, SlotSet};
 
 use super::super::shared::whole;
 use super::closing::Closer;
-use super::driver::{Driver, Task, Wanted};
+use super::drive::pair;
+use super::driver::{Driver, End, Task, Wanted};
 use super::find::{Found, find};
 use super::functions;
 use super::jobs::still_wanted;
@@ -21,14 +23,14 @@ use crate::resp::{Lanes, RespError};
 pub(super) struct Classic;
 
 impl Driver for Classic {
-    const NAME: &'static str = "migrate";
+    const KIND: DriverKind = DriverKind::Migrate;
 
-    async fn run(task: Task) -> Result<(), String> {
+    async fn run(self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), End> {
         let wanted = task.wanted.borrow().clone();
-        let mut mover = Mover::connect(&task, &wanted).await?;
-        let result = mover.work(&task).await;
+        let mut mover = Mover::connect(task, &wanted).await.map_err(End::Failed)?;
+        let result = mover.work(task, moved).await;
         mover.leave(result.is_ok()).await;
-        result
+        result.map_err(End::Failed)
     }
 }
 
@@ -53,15 +55,8 @@ struct Group {
 
 impl Mover {
     async fn connect(task: &Task, wanted: &Wanted) -> Result<Self, String> {
-        let shared = &task.shared;
-        let target = shared.agent_of(&wanted.send.target).ok_or("the target's address is not known")?;
-        let (source, node_timeout) = {
-            let state = shared.state();
-            let running = state.server.running().ok_or("the own server does not answer")?;
-            let timeout = state.ledger.layout.as_ref().map_or(Millis(15_000), |layout| layout.settings.node_timeout);
-            (running.view.me.clone(), timeout)
-        };
-        let pair = Pair { shared: shared.clone(), source, target_id: wanted.send.target_id.clone(), target };
+        let pair = pair(task, wanted)?;
+        let node_timeout = task.shared.layout().map_or(UNTOLD_TIMEOUT, |layout| layout.settings.node_timeout);
         let (mut own, mut closer) = (pair.own_lanes(), Closer::new(pair.clone()));
         let open = async {
             functions::carry(&mut own, &mut closer.remote).await?;
@@ -72,7 +67,7 @@ impl Mover {
         Ok(Self { pair, opener, closer, shipper, own, begun: SlotSet::new() })
     }
 
-    async fn work(&mut self, task: &Task) -> Result<(), String> {
+    async fn work(&mut self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), String> {
         let mut moving = next(&mut self.opener, task, &mut self.begun).await?;
         let mut closing = Vec::new();
         while moving.is_some() || !closing.is_empty() {
@@ -86,7 +81,9 @@ impl Mover {
                 next(opener, task, begun)
             );
             shipped?;
-            closed?;
+            if closed? > 0 {
+                moved();
+            }
             moving = opened?;
             self.finish(task, found.more).await?;
             closing = slots.into_iter().filter(|slot| !self.shipper.stuck.contains_key(slot)).collect();
@@ -146,14 +143,14 @@ async fn next(opener: &mut Opener, task: &Task, begun: &mut SlotSet) -> Result<O
     Ok(Some(Group { slots, resumed: resume, found }))
 }
 
-async fn close(closer: &mut Closer, task: &Task, slots: &[Slot]) -> Result<(), String> {
+async fn close(closer: &mut Closer, task: &Task, slots: &[Slot]) -> Result<u32, String> {
     if slots.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let closed = closer.close(slots).await?;
     task.shown.note(|job| {
         job.slots_done += closed;
         job.remaining = job.remaining.difference(&slots.iter().copied().collect());
     });
-    Ok(())
+    Ok(closed)
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redisnode_agent_core::duties::SendTo;
+use redisnode_agent_core::migration::DriverKind;
 use redisnode_proto::Millis;
 use redisnode_proto::job::Job;
 use tokio::sync::watch;
@@ -12,13 +13,22 @@ use tokio::sync::watch;
 use super::super::shared::Shared;
 
 /// One way of moving slots.
-pub(in crate::node) trait Driver {
-    /// Its name in Reports.
-    const NAME: &'static str;
+pub(super) trait Driver {
+    /// Which one it is.
+    const KIND: DriverKind;
 
-    /// Moves the wanted slots until none is left or the job is told to stop; open slots are finished in any case.
-    /// The error is a sentence: what happened and what to do.
-    fn run(task: Task) -> impl Future<Output = Result<(), String>> + Send;
+    /// Moves the wanted slots until none is left or the job is told to stop; open slots are finished in any case. `moved` is
+    /// told whenever slots have changed their owner.
+    fn run(self, task: &Task, moved: impl Fn() + Send + Sync) -> impl Future<Output = Result<(), End>> + Send;
+}
+
+/// Why a driver ended before all its slots had moved. Each is a sentence: what happened and what to do.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It failed.
+    Failed(String),
+    /// It had to wait for too long; for what.
+    InTheWay(String),
 }
 
 /// A job, as its driver sees it.

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use super::super::shared::Shared;
 use super::super::tasks::Done;
-use super::classic::Classic;
-use super::driver::{Driver, Shown, Task, Wanted};
+use super::drive::{Memory, drive};
+use super::driver::{Shown, Task, Wanted};
 use super::open_now::OpenNow;
 
 /// A move that failed is tried again after so long, and shown meanwhile.
@@ -23,8 +23,14 @@ const RETRY_AFTER: Millis = Millis(1000);
 #[derive(Default)]
 pub(in crate::node) struct Jobs {
     entries: Mutex<BTreeMap<NodeName, Entry>>,
+    /// What became of the tries of each pair that has slots to move.
+    tries: Mutex<BTreeMap<NodeName, Memory>>,
     running: watch::Sender<usize>,
     pub(super) open: OpenNow,
+    /// Held while a job of the own server begins: it does not tell its name.
+    pub(super) beginning: tokio::sync::Mutex<()>,
+    /// Held while a piece goes to a server that pulls it: the own one serves one at a time.
+    pub(super) importing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Entry {
@@ -39,6 +45,10 @@ impl Jobs {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn tries(&self) -> MutexGuard<'_, BTreeMap<NodeName, Memory>> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts what is missing, changes what has changed, stops what nobody wants any more.
     pub(in crate::node) fn reconcile(&self, shared: &Arc<Shared>, sends: Vec<SendTo>, tasks: &mut JoinSet<Done>) {
         let now = shared.now();
@@ -48,6 +58,7 @@ impl Jobs {
                 entry.wanted.send_if_modified(|wanted| !std::mem::replace(&mut wanted.stop, true));
             }
         }
+        self.tries().retain(|target, _| sends.iter().any(|send| send.target == *target));
         for send in sends {
             let target = send.target.clone();
             let wanted = Wanted { send, stop: false };
@@ -61,7 +72,8 @@ impl Jobs {
                 }
                 Some(entry) if entry.ended_at.is_some_and(|at| now.since(at) < RETRY_AFTER) => {}
                 Some(_) | None => {
-                    entries.insert(target.clone(), start(shared, wanted, now, tasks));
+                    let memory = Arc::clone(self.tries().entry(target.clone()).or_default());
+                    entries.insert(target.clone(), start(shared, wanted, memory, now, tasks));
                 }
             }
         }
@@ -131,12 +143,12 @@ impl Jobs {
     }
 }
 
-fn start(shared: &Arc<Shared>, wanted: Wanted, now: Millis, tasks: &mut JoinSet<Done>) -> Entry {
+fn start(shared: &Arc<Shared>, wanted: Wanted, memory: Memory, now: Millis, tasks: &mut JoinSet<Done>) -> Entry {
     let target = wanted.send.target.clone();
     tracing::info!(%target, slots = wanted.send.slots.len(), "move of slots begins");
     let job = Job {
         target: target.clone(),
-        driver: Classic::NAME.to_owned(),
+        driver: String::new(),
         remaining: wanted.send.slots.clone(),
         slots_done: 0,
         keys_done: 0,
@@ -150,7 +162,7 @@ fn start(shared: &Arc<Shared>, wanted: Wanted, now: Millis, tasks: &mut JoinSet<
     let shown = Shown::new(job, now);
     let (sender, receiver) = watch::channel(wanted);
     let task = Task { shared: Arc::clone(shared), wanted: receiver, shown: shown.clone() };
-    tasks.spawn(async move { Done::Moved(target, Classic::run(task).await) });
+    tasks.spawn(async move { Done::Moved(target, drive(task, memory).await) });
     Entry { wanted: sender, shown, running: true, ended_at: None }
 }
 

@@ -1,7 +1,9 @@
 //! Moves of slots away from the own server: which run, and the drivers that do the moving.
 
+mod atomic;
 mod classic;
 mod closing;
+mod drive;
 mod driver;
 mod find;
 mod functions;
@@ -13,4 +15,5 @@ mod pair;
 mod settle;
 mod ship;
 
+pub(super) use atomic::maps;
 pub(super) use jobs::Jobs;

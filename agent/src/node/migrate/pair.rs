@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redisnode_agent_core::migration::set_slot_lanes;
-use redisnode_proto::{Address, NodeId, Slot};
+use redisnode_proto::message::{Mover, ReceiveReply, ReceiveRequest};
+use redisnode_proto::{Address, NodeId, Slot, SlotSet};
 use tokio::time::Instant;
 
 use super::super::reconcile::marks_survive;
@@ -15,6 +16,9 @@ use crate::resp::{Command, Lanes, RespError};
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// One answer of a server that is busy moving; longer than any MIGRATE may block it.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// The target's agent may have to wait for a newer Layout, and for its server.
+const RECEIVE_WITHIN: Duration = Duration::from_secs(8);
 
 /// So long it is asked whether the own server is gone.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
@@ -59,6 +63,14 @@ impl Pair {
         let mut connection = self.shared.connect(CONNECT_WITHIN).await?;
         connection.set_deadline(CONNECT_WITHIN);
         connection.demand(&Command::new("PING")).await.map(drop)
+    }
+
+    /// Asks the target's agent to take these slots in one piece, or how far that is.
+    pub(super) async fn receive(&self, slots: &SlotSet, by: Mover, cancel: bool) -> Result<ReceiveReply, String> {
+        let generation = self.shared.layout().map(|layout| layout.generation).unwrap_or_default();
+        let request = ReceiveRequest { generation, source: self.source.clone(), slots: slots.clone(), by, cancel };
+        let reply = self.shared.client.receive(self.target.agent(), &request, RECEIVE_WITHIN).await;
+        reply.map_err(|error| format!("the target's agent does not answer: {}", error.whole()))
     }
 
     pub(super) fn marks_survive(&self) -> bool {

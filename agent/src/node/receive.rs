@@ -1,0 +1,206 @@
+//! The target's side of a move in one piece. Where the own server does the work, this agent begins it, follows it, and ends
+//! it when the source's agent does not ask any more.
+
+use std::time::Duration;
+
+use redisnode_agent_core::migration::{Phase, import_phase, in_the_way, is_live};
+use redisnode_proto::message::{Mover, ReceiveReply, ReceiveRequest};
+use redisnode_proto::topology::Info;
+use redisnode_proto::{Millis, NodeId, SlotSet};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::imports::{Asked, consent};
+use super::migrate::maps;
+use super::shared::{Shared, whole};
+use crate::resp::{Command, Connection, RespError};
+
+const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+/// The server may be at work for other clients.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// A question is held so long while the answer would be the same.
+const HELD_FOR: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Nobody has asked for so long: the source's agent is gone, or wants it no more.
+const UNASKED_FOR: Millis = Millis(6_000);
+
+/// What the own server pulls.
+#[derive(Default)]
+pub(super) struct Receiving {
+    now: Mutex<Option<Piece>>,
+    /// Whether what an earlier life of this agent has begun was ended.
+    is_clean: Mutex<bool>,
+}
+
+struct Piece {
+    source: NodeId,
+    slots: SlotSet,
+    task: String,
+    asked_at: Millis,
+}
+
+/// Answers a source's agent.
+pub(super) async fn receive(shared: &Shared, request: &ReceiveRequest) -> ReceiveReply {
+    match answer(shared, request).await {
+        Ok(reply) => reply,
+        Err(error) => ReceiveReply::Waits {
+            reason: format!("the target's server does not answer as it should: {}", whole(&error)),
+        },
+    }
+}
+
+async fn answer(shared: &Shared, request: &ReceiveRequest) -> Result<ReceiveReply, RespError> {
+    let mut now = shared.receiving.now.lock().await;
+    if let Some(piece) = now.as_mut().filter(|piece| piece.source == request.source && piece.slots == request.slots) {
+        piece.asked_at = shared.now();
+        let reply = follow(shared, piece, request.cancel).await?;
+        if matches!(reply, ReceiveReply::Ended { .. }) {
+            *now = None;
+        }
+        return Ok(reply);
+    }
+    if request.cancel {
+        return Ok(ReceiveReply::Ended { error: Some("it was not under way".into()) });
+    }
+    if now.is_some() {
+        return Ok(ReceiveReply::Busy { reason: "the target takes slots from another server".into() });
+    }
+    if let Err(reason) = agrees(shared, request).await {
+        return Ok(ReceiveReply::Refused { reason });
+    }
+    let mut connection = open(shared).await?;
+    let info =
+        connection.demand(&Command::new("INFO").args_from(["persistence", "replication"])).await?.text("INFO")?;
+    match Info::parse(&info).and_then(|info| in_the_way(&info)) {
+        Ok(None) => {}
+        Ok(Some(what)) => return Ok(ReceiveReply::Waits { reason: format!("the target cannot begin: {what}") }),
+        Err(error) => return Ok(ReceiveReply::Waits { reason: format!("the target's state is not known: {error}") }),
+    }
+    if request.by == Mover::Source {
+        return Ok(ReceiveReply::Agreed);
+    }
+    let reply = begin(&mut connection, &request.slots).await?;
+    let task = match reply {
+        Ok(task) => task,
+        Err(refusal) => {
+            return Ok(ReceiveReply::Busy { reason: format!("the target's server does not begin: {refusal}") });
+        }
+    };
+    let (source, slots) = (request.source.clone(), request.slots.clone());
+    *now = Some(Piece { source, slots, task, asked_at: shared.now() });
+    Ok(ReceiveReply::Running)
+}
+
+/// The own Layout gives the slots to this shard, and the server knows their owner.
+async fn agrees(shared: &Shared, request: &ReceiveRequest) -> Result<(), String> {
+    let slots: Vec<_> = request.slots.iter().collect();
+    let asked = Asked { source: &request.source, slots: &slots, resume: false };
+    let (mine, _) = consent(shared, request.generation, &asked).await?;
+    if request.slots.is_subset(&mine) {
+        return Ok(());
+    }
+    Err("the Layout here does not give these slots to this shard".to_owned())
+}
+
+/// The task's id, or the server's refusal.
+async fn begin(connection: &mut Connection, slots: &SlotSet) -> Result<Result<String, String>, RespError> {
+    let ranges = slots.ranges();
+    let numbers = ranges.iter().flat_map(|range| [range.start().to_string(), range.end().to_string()]);
+    let command = Command::new("CLUSTER").args_from(["MIGRATION", "IMPORT"]).args_from(numbers);
+    let reply = connection.run(&command).await?;
+    if let Some(refusal) = reply.error_text() {
+        return Ok(Err(refusal.to_owned()));
+    }
+    reply.text("CLUSTER MIGRATION IMPORT").map(Ok)
+}
+
+/// How the piece stands; held back a moment while it goes on, so that its end is told at once.
+async fn follow(shared: &Shared, piece: &Piece, cancel: bool) -> Result<ReceiveReply, RespError> {
+    let mut connection = open(shared).await?;
+    if cancel {
+        stop(&mut connection, &piece.task).await?;
+    }
+    let until = Instant::now() + HELD_FOR;
+    loop {
+        match phase(&mut connection, &piece.task).await? {
+            Phase::Over(error) => {
+                if error.is_some() {
+                    // The server would try again without end.
+                    stop(&mut connection, &piece.task).await?;
+                }
+                return Ok(ReceiveReply::Ended { error });
+            }
+            Phase::Running | Phase::Queued if Instant::now() > until => return Ok(ReceiveReply::Running),
+            Phase::Running | Phase::Queued => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+async fn phase(connection: &mut Connection, task: &str) -> Result<Phase, RespError> {
+    let status = Command::new("CLUSTER").args_from(["MIGRATION", "STATUS", "ID", task]);
+    let found = maps(connection.demand(&status).await?)?.into_iter().next();
+    let Some(found) = found else { return Ok(Phase::Over(Some("the server has forgotten the task".into()))) };
+    let field = |name: &str| found.get(name).map(String::as_str).unwrap_or_default();
+    Ok(import_phase(field("state"), field("last_error"), field("retries").parse().unwrap_or(0)))
+}
+
+async fn stop(connection: &mut Connection, task: &str) -> Result<(), RespError> {
+    connection.run(&Command::new("CLUSTER").args_from(["MIGRATION", "CANCEL", "ID", task])).await.map(drop)
+}
+
+/// Ends what nobody asks for any more, and once, what an earlier life of this agent has begun: here and at the sources that
+/// have pushed.
+pub(super) async fn end_unasked(shared: &Shared) {
+    if let Err(error) = end_left_over(shared).await {
+        tracing::info!(error = %whole(&error), "moves of an earlier life of this agent are not ended yet; the next look tries again");
+    }
+    // A question that is being answered holds the lock, and is what is waited for here.
+    let Ok(mut now) = shared.receiving.now.try_lock() else { return };
+    let Some(piece) = now.as_ref().filter(|piece| shared.now().since(piece.asked_at) > UNASKED_FOR) else { return };
+    tracing::warn!(source = %piece.source.short(), slots = %piece.slots, "nobody asks for a move any more: it is cancelled");
+    let ended = async { stop(&mut open(shared).await?, &piece.task).await };
+    match ended.await {
+        Ok(()) => *now = None,
+        Err(error) => tracing::warn!(error = %whole(&error), "the move cannot be cancelled; the next look tries again"),
+    }
+}
+
+async fn end_left_over(shared: &Shared) -> Result<(), RespError> {
+    let Ok(mut is_clean) = shared.receiving.is_clean.try_lock() else { return Ok(()) };
+    if *is_clean {
+        return Ok(());
+    }
+    let mut connection = open(shared).await?;
+    let exports = connection.run(&Command::new("CLUSTER").arg("GETSLOTMIGRATIONS")).await?;
+    if exports.error_text().is_none() {
+        let ended = ["success", "failed", "cancelled"];
+        let is_live = |job: &std::collections::BTreeMap<String, String>| {
+            let is_export = job.get("operation").is_some_and(|operation| operation == "EXPORT");
+            is_export && job.get("state").is_some_and(|state| !ended.contains(&state.as_str()))
+        };
+        if maps(exports)?.iter().any(is_live) {
+            tracing::info!("moves that an earlier life of this agent has begun are cancelled");
+            connection.run(&Command::new("CLUSTER").arg("CANCELSLOTMIGRATIONS")).await?;
+        }
+    }
+    let tasks = connection.run(&Command::new("CLUSTER").args_from(["MIGRATION", "STATUS", "ALL"])).await?;
+    if tasks.error_text().is_none() {
+        for task in maps(tasks)? {
+            let is_import = task.get("operation").is_some_and(|operation| operation == "import");
+            if let Some(id) =
+                task.get("id").filter(|_| is_import && task.get("state").is_some_and(|state| is_live(state)))
+            {
+                tracing::info!(task = %id, "a move that an earlier life of this agent has begun is cancelled");
+                stop(&mut connection, id).await?;
+            }
+        }
+    }
+    *is_clean = true;
+    Ok(())
+}
+
+async fn open(shared: &Shared) -> Result<Connection, RespError> {
+    let mut connection = shared.connect(CONNECT_WITHIN).await?;
+    connection.set_deadline(ANSWER_WITHIN);
+    Ok(connection)
+}
