@@ -13,6 +13,7 @@ mod outcome;
 mod pace;
 mod patience;
 mod pieces;
+mod speed;
 
 pub use batch::{BatchLimit, Key, batches};
 pub use carriers::{Carrier, carriers};
@@ -25,3 +26,4 @@ pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
 pub use pace::Pace;
 pub use patience::{Patience, Verdict};
 pub use pieces::{Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_live, piece};
+pub use speed::{Latencies, Speed, Throttle};

@@ -55,7 +55,7 @@ struct Group {
 
 impl Mover {
     async fn connect(task: &Task, wanted: &Wanted) -> Result<Self, String> {
-        let pair = pair(task, wanted)?;
+        let pair = pair(&task.shared, wanted)?;
         let node_timeout = task.shared.layout().map_or(UNTOLD_TIMEOUT, |layout| layout.settings.node_timeout);
         let (mut own, mut closer) = (pair.own_lanes(), Closer::new(pair.clone()));
         let open = async {
@@ -76,7 +76,7 @@ impl Mover {
             self.shipper.resumed.extend(slots.iter().copied().filter(foreign));
             let Self { opener, closer, shipper, begun, .. } = self;
             let (shipped, closed, opened) = tokio::join!(
-                shipper.ship(found.batches, &task.shown),
+                shipper.ship(found.batches, task),
                 close(closer, task, &closing),
                 next(opener, task, begun)
             );
@@ -103,7 +103,7 @@ impl Mover {
                 Verdict::GiveUp { reason } => return Err(reason),
             }
             let found = find(&mut self.own, &more).await.map_err(|error| whole(&error))?;
-            self.shipper.ship(found.batches, &task.shown).await?;
+            self.shipper.ship(found.batches, task).await?;
             more.retain(|slot| !self.shipper.stuck.contains_key(slot));
         }
         Ok(())

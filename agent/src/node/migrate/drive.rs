@@ -9,33 +9,48 @@ use redisnode_proto::{NodeId, SlotSet};
 use tokio::sync::watch;
 
 use super::super::look::LookError;
-use super::super::shared::whole;
+use super::super::shared::{Shared, whole};
 use super::atomic::{Export, Import, Pieces};
 use super::classic::Classic;
-use super::driver::{Driver, End, Task, Wanted};
+use super::driver::{Driver, End, Shown, Task, Wanted};
 use super::pair::{Pair, count};
+use super::tempo::Tempo;
 use crate::resp::{Command, Lanes, Reply};
 
 /// What became of the tries of one pair, kept from job to job until the pair's slots have moved.
 pub(super) type Memory = Arc<Mutex<Tries>>;
 
 /// Moves the wanted slots until none is left or the job is told to stop.
-pub(super) async fn drive(task: Task, memory: Memory) -> Result<(), String> {
-    let wanted = task.wanted.borrow().clone();
-    let pair = pair(&task, &wanted)?;
+pub(super) async fn drive(
+    shared: &Arc<Shared>,
+    wanted: watch::Receiver<Wanted>,
+    shown: Shown,
+    memory: Memory,
+) -> Result<(), String> {
+    let first = wanted.borrow().clone();
+    let pair = pair(shared, &first)?;
+    let tempo = Tempo::new(&pair);
+    let task = Task { shared: Arc::clone(shared), wanted, shown, tempo: tempo.clone() };
+    tokio::select! {
+        ended = choose(&task, &first, &pair, &memory) => ended,
+        never = tempo.keep(&pair) => match never {},
+    }
+}
+
+async fn choose(task: &Task, wanted: &Wanted, pair: &Pair, memory: &Memory) -> Result<(), String> {
     let (mut own, mut remote) = (pair.own_lanes(), pair.remote_lanes());
     let (source, target) = tokio::join!(ability(&mut own), ability(&mut remote));
     let (source, target) = (source.map_err(|error| whole(&error))?, target.map_err(|error| whole(&error))?);
     if !wanted.send.open.is_empty() {
-        return run(Classic, &only_open(&task, &wanted), &memory).await;
+        return run(Classic, &only_open(task, wanted), memory).await;
     }
     let able = drivers(&source, &target)?;
-    tell_rest(&task, &mut own, &wanted.send.slots).await;
-    let driver = tries(&memory).choose(&able);
+    tell_rest(task, &mut own, &wanted.send.slots).await;
+    let driver = tries(memory).choose(&able);
     match driver {
-        DriverKind::MigrateSlots => run(Pieces::by(&pair, Export::new(&pair)), &task, &memory).await,
-        DriverKind::Import => run(Pieces::by(&pair, Import::new(&pair)), &task, &memory).await,
-        DriverKind::Migrate => run(Classic, &task, &memory).await,
+        DriverKind::MigrateSlots => run(Pieces::by(pair, Export::new(pair)), task, memory).await,
+        DriverKind::Import => run(Pieces::by(pair, Import::new(pair)), task, memory).await,
+        DriverKind::Migrate => run(Classic, task, memory).await,
     }
 }
 
@@ -57,14 +72,13 @@ async fn run<D: Driver>(driver: D, task: &Task, memory: &Memory) -> Result<(), S
 }
 
 /// Source and target of a job, as far as they are known now.
-pub(super) fn pair(task: &Task, wanted: &Wanted) -> Result<Pair, String> {
-    let shared = &task.shared;
+pub(super) fn pair(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Pair, String> {
     let target = shared.agent_of(&wanted.send.target).ok_or("the target's address is not known")?;
     let source: NodeId = {
         let state = shared.state();
         state.server.running().ok_or("the own server does not answer")?.view.me.clone()
     };
-    Ok(Pair { shared: shared.clone(), source, target_id: wanted.send.target_id.clone(), target })
+    Ok(Pair { shared: Arc::clone(shared), source, target_id: wanted.send.target_id.clone(), target })
 }
 
 /// Slots that are half gone are finished by the driver that opens slots, and nothing new is begun: the next job may have a

@@ -11,6 +11,7 @@ use redisnode_proto::job::Job;
 use tokio::sync::watch;
 
 use super::super::shared::Shared;
+use super::tempo::Tempo;
 
 /// One way of moving slots.
 pub(super) trait Driver {
@@ -33,10 +34,11 @@ pub(super) enum End {
 
 /// A job, as its driver sees it.
 #[derive(Clone)]
-pub(in crate::node) struct Task {
-    pub(in crate::node) shared: Arc<Shared>,
-    pub(in crate::node) wanted: watch::Receiver<Wanted>,
-    pub(in crate::node) shown: Shown,
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) shown: Shown,
+    pub(super) tempo: Tempo,
 }
 
 /// What a job should move now.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redisnode_agent_core::duties::SendTo;
+use redisnode_agent_core::migration::Throttle;
 use redisnode_proto::job::Job;
 use redisnode_proto::{Millis, NodeName, SlotSet};
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use super::super::shared::Shared;
 use super::super::tasks::Done;
 use super::drive::{Memory, drive};
-use super::driver::{Shown, Task, Wanted};
+use super::driver::{Shown, Wanted};
 use super::open_now::OpenNow;
 
 /// A move that failed is tried again after so long, and shown meanwhile.
@@ -31,6 +32,7 @@ pub(in crate::node) struct Jobs {
     pub(super) beginning: tokio::sync::Mutex<()>,
     /// Held while a piece goes to a server that pulls it: the own one serves one at a time.
     pub(super) importing: Arc<tokio::sync::Mutex<()>>,
+    throttle: Mutex<Throttle>,
 }
 
 struct Entry {
@@ -47,6 +49,12 @@ impl Jobs {
 
     fn tries(&self) -> MutexGuard<'_, BTreeMap<NodeName, Memory>> {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many bytes go now: how long to wait before more may, where the spec bounds them.
+    pub(super) fn sent(&self, shared: &Shared, bytes: u64, per_second: Option<u64>) -> Duration {
+        let now = Duration::from_millis(shared.now().0);
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).sent(now, bytes, per_second)
     }
 
     /// Starts what is missing, changes what has changed, stops what nobody wants any more.
@@ -161,8 +169,8 @@ fn start(shared: &Arc<Shared>, wanted: Wanted, memory: Memory, now: Millis, task
     shared.jobs.open.know(&wanted.send.target_id, wanted.send.open.iter());
     let shown = Shown::new(job, now);
     let (sender, receiver) = watch::channel(wanted);
-    let task = Task { shared: Arc::clone(shared), wanted: receiver, shown: shown.clone() };
-    tasks.spawn(async move { Done::Moved(target, drive(task, memory).await) });
+    let (shared, held) = (Arc::clone(shared), shown.clone());
+    tasks.spawn(async move { Done::Moved(target, drive(&shared, receiver, held, memory).await) });
     Entry { wanted: sender, shown, running: true, ended_at: None }
 }
 

@@ -14,6 +14,7 @@ mod opening;
 mod pair;
 mod settle;
 mod ship;
+mod tempo;
 
 pub(super) use atomic::maps;
 pub(super) use jobs::Jobs;

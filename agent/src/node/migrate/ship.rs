@@ -8,7 +8,7 @@ use redisnode_proto::{Address, Millis, NodeId, Slot, SlotSet};
 use tokio::time::Instant;
 
 use super::super::shared::whole;
-use super::driver::Shown;
+use super::driver::Task;
 use super::find::Batch;
 use super::pair::{ANSWER_WITHIN, CONNECT_WITHIN, Pair};
 use super::settle::settle;
@@ -81,15 +81,15 @@ impl Shipper {
 
     /// Moves the batches. Large ones go alone, with nothing behind them in the queue. An error ends the whole move;
     /// slots that alone cannot go on are in [`Self::stuck`] afterwards.
-    pub(super) async fn ship(&mut self, batches: Vec<Batch>, shown: &Shown) -> Result<(), String> {
+    pub(super) async fn ship(&mut self, batches: Vec<Batch>, task: &Task) -> Result<(), String> {
         let mut due: Vec<Batch> = batches.into_iter().flat_map(|batch| self.with_doubts(batch)).collect();
         for _ in 0..TRIES {
             if due.iter().any(|batch| !batch.attempts.is_empty()) {
                 settle(&self.pair).await.map_err(|error| whole(&error))?;
             }
             let (large, small): (Vec<_>, Vec<_>) = due.drain(..).partition(Batch::is_large);
-            due.extend(self.round(small, false, shown).await?);
-            due.extend(self.round(large, true, shown).await?);
+            due.extend(self.round(small, false, task).await?);
+            due.extend(self.round(large, true, task).await?);
             due.retain(|batch| !self.stuck.contains_key(&batch.slot));
             if due.is_empty() {
                 return Ok(());
@@ -137,16 +137,20 @@ impl Shipper {
     }
 
     /// One pass over the batches; returns those that are to be tried again.
-    async fn round(&mut self, batches: Vec<Batch>, alone: bool, shown: &Shown) -> Result<Vec<Batch>, String> {
+    async fn round(&mut self, batches: Vec<Batch>, alone: bool, task: &Task) -> Result<Vec<Batch>, String> {
         let mut again = Vec::new();
         let mut failed = None;
         let mut flying: VecDeque<(Batch, Instant)> = VecDeque::new();
         let mut answered_at = Instant::now();
         let mut batches = batches.into_iter();
         loop {
-            let most = if alone { 1 } else { self.pace.in_flight() };
+            let most = if alone { 1 } else { self.pace.in_flight(task.tempo.now().in_one_go()) };
             while failed.is_none() && flying.len() < most {
                 let Some(batch) = batches.next() else { break };
+                let paid = self.pair.pay(batch.bytes);
+                if paid > Duration::ZERO {
+                    tokio::time::sleep(paid).await;
+                }
                 let sent = self.sender.send(&self.route.command(&batch)).await;
                 flying.push_back((batch, Instant::now()));
                 if let Err(error) = sent {
@@ -169,15 +173,15 @@ impl Shipper {
                 self.pace.answered(now - sent_at.max(answered_at));
             }
             answered_at = now;
-            failed = self.settle(batch, &reply, shown, &mut again).or(failed);
+            failed = self.settle(batch, &reply, task, &mut again).or(failed);
         }
         failed.map_or(Ok(again), Err)
     }
 
     /// What an answer means for its batch; returns why the whole move ends, if it does.
-    fn settle(&mut self, mut batch: Batch, reply: &Reply, shown: &Shown, again: &mut Vec<Batch>) -> Option<String> {
+    fn settle(&mut self, mut batch: Batch, reply: &Reply, task: &Task, again: &mut Vec<Batch>) -> Option<String> {
         match after_migrate(reply.error_text()) {
-            AfterMigrate::Moved => shown.note(|job| {
+            AfterMigrate::Moved => task.shown.note(|job| {
                 let keys = batch.keys.len() as u64;
                 job.keys_done += keys;
                 job.bytes_done += batch.bytes;
@@ -189,7 +193,7 @@ impl Shipper {
                 again.push(batch);
             }
             AfterMigrate::Later { reason } => {
-                shown.note(|job| job.stalled = Some(reason));
+                task.shown.note(|job| job.stalled = Some(reason));
                 again.push(batch);
             }
             AfterMigrate::StopKey { .. } if batch.keys.len() > 1 => again.extend(batch.one_by_one()),

@@ -93,6 +93,7 @@ async fn pieces<M: Mover>(task: &Task, pair: &Pair, mover: &mut M, moved: impl F
             return Ok(());
         }
         let (slots, keys, key_bytes) = next(task, &mut own, &left, M::LIMIT).await.map_err(End::Failed)?;
+        sleep(pair.pay(keys.saturating_mul(key_bytes))).await;
         if !begin(task, mover, &slots).await? {
             return Ok(());
         }
@@ -136,6 +137,7 @@ async fn next(task: &Task, own: &mut Lanes, left: &SlotSet, limit: PieceLimit) -
         let running = state.server.running().ok_or("the own server does not answer")?;
         running.used_memory / running.keys.max(1)
     };
+    let limit = PieceLimit { keys: task.tempo.now().of(limit.keys), ..limit };
     let slots: Vec<_> = left.iter().collect();
     let counts = count(own, &slots).await.map_err(|error| whole(&error))?;
     let (slots, keys) = piece(&counts, key_bytes, limit);
