@@ -19,18 +19,23 @@ fn uid(namespace: &Namespace<'_>, group: &str, rest: &str) -> Result<String, Str
     object["metadata"]["uid"].as_str().map(str::to_owned).ok_or_else(|| "no uid".to_owned())
 }
 
-/// Writes keys through one of the servers' own command line clients, which follows redirects.
+/// The command line client that the image has, which follows redirects.
+fn cli(namespace: &Namespace<'_>, pod: &str, words: &str) -> Result<String, String> {
+    let script = format!("$(command -v redis-cli || command -v valkey-cli) -c {words}");
+    namespace.exec(pod, "redis", &["sh", "-c", &script])
+}
+
 fn put(namespace: &Namespace<'_>, count: usize) {
     for n in 0..count {
         let key = format!("key-{n}");
-        let answer = namespace.exec("rc-0", "redis", &["redis-cli", "-c", "set", &key, &key]).unwrap();
+        let answer = cli(namespace, "rc-0", &format!("set {key} {key}")).unwrap();
         assert_eq!(answer.trim(), "OK");
     }
 }
 
 fn missing(namespace: &Namespace<'_>, pod: &str, count: usize) -> Vec<String> {
     let has = |key: &String| {
-        let answer = namespace.exec(pod, "redis", &["redis-cli", "-c", "get", key]);
+        let answer = cli(namespace, pod, &format!("get {key}"));
         answer.is_ok_and(|answer| answer.trim() == key)
     };
     (0..count).map(|n| format!("key-{n}")).filter(|key| !has(key)).collect()
