@@ -152,6 +152,7 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
             spec: &wanted.resource.spec,
             spec_generation: Some(wanted.generation),
             paused: wanted.resource.metadata.is_paused(),
+            moves: wanted.resource.metadata.moves(),
             term: self.term.now_or_next(self.terms_read()),
             published: self.publisher.published(),
             machine: members,

@@ -103,6 +103,7 @@ impl Snapshot {
             spec: &resource.spec,
             spec_generation: resource.metadata.generation,
             paused: resource.metadata.is_paused(),
+            moves: resource.metadata.moves(),
             term: next_term(0, terms),
             published: None,
             machine: &self.machine,
