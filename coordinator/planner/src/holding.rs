@@ -25,8 +25,9 @@ fn reason(facts: &Facts) -> Option<(Why, String)> {
     let resume = format!("kubectl rediscluster migration resume {}", world.name);
     match world.moves {
         Moves::Aborted => {
-            let reason =
-                format!("moves are aborted, and what has moved stays where it is; change the spec, or resume with {resume}");
+            let reason = format!(
+                "moves are aborted, and what has moved stays where it is; change the spec, or resume with {resume}"
+            );
             Some((Why::MovesAborted, reason))
         }
         Moves::Paused => Some((Why::MovesPaused, format!("moves are paused; resume with {resume}"))),

@@ -1,4 +1,5 @@
-//! Which of the own slots go to whom. Every pair at once; open slots are finished whatever the Layout says now.
+//! Which of the own slots go to whom. Every pair at once; open slots are finished whatever the Layout says now, also
+//! while moves are paused.
 
 use std::collections::BTreeMap;
 
