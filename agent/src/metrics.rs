@@ -23,6 +23,14 @@ pub fn render(report: &Report, ready: bool) -> String {
     add("redis_cluster_slots_to_move", "Slots that still have to leave this node", left);
     let sent: u64 = report.jobs.iter().map(|job| job.bytes_done).sum();
     add("redis_cluster_moved_bytes", "Bytes sent by the moves in flight", sent);
+    let slots: u64 = report.jobs.iter().map(|job| u64::from(job.slots_done)).sum();
+    add("redis_cluster_moved_slots", "Slots that have left this node in the moves in flight", slots);
+    let keys: u64 = report.jobs.iter().map(|job| job.keys_done).sum();
+    add("redis_cluster_moved_keys", "Keys sent by the moves in flight", keys);
+    let stalled = report.jobs.iter().filter(|job| job.stalled.is_some()).count();
+    add("redis_cluster_jobs_stalled", "Moves of slots that do not go on", stalled as u64);
+    let tries: usize = report.jobs.iter().map(|job| job.tries.len()).sum();
+    add("redis_cluster_failed_tries", "Failed tries of the moves in flight, the last few of each", tries as u64);
     let generation = report.ledger.layout.as_ref().map(|layout| layout.generation).unwrap_or_default();
     add("redis_cluster_layout_term", "Term of the Layout that is obeyed", generation.term);
     add("redis_cluster_layout_sequence", "Sequence of the Layout that is obeyed", generation.sequence);

@@ -23,6 +23,7 @@ pub mod reconcile;
 pub mod restarts;
 pub mod source;
 pub mod term;
+pub mod tries;
 
 #[cfg(test)]
 mod testing;

@@ -22,6 +22,7 @@ use crate::publish::Publisher;
 use crate::restarts::Restarts;
 use crate::source::Source;
 use crate::term::{Term, TermStore};
+use crate::tries::Tries;
 
 /// Decides anew at least that often: silence raises no event.
 const AT_LEAST_EVERY: Millis = Millis(250);
@@ -59,6 +60,7 @@ pub struct Coordinator<S, M, T> {
     publisher: Publisher,
     restarts: Restarts,
     journal: Journal,
+    tries: Tries,
     /// Why nothing can be published although it should be.
     stuck: Option<String>,
     overtaken_by: Vec<u64>,
@@ -78,6 +80,7 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
             restarts: Restarts::new(client.clone(), clock),
             cluster,
             journal: Journal::default(),
+            tries: Tries::default(),
             stuck: None,
             overtaken_by: Vec::new(),
             shown: watch::Sender::default(),
@@ -152,6 +155,7 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
             spec: &wanted.resource.spec,
             spec_generation: Some(wanted.generation),
             paused: wanted.resource.metadata.is_paused(),
+            moves: wanted.resource.metadata.moves(),
             term: self.term.now_or_next(self.terms_read()),
             published: self.publisher.published(),
             machine: members,
@@ -200,6 +204,9 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
         let wanted = self.source.wanted();
         let mut status = plan.status;
         amend(&mut status, wanted.invalid_edit.as_deref(), &problems);
+        for event in self.tries.news(self.agents.heard(), self.clock.now()) {
+            self.journal.add(event);
+        }
         merge_events(&mut status, self.journal.events());
         let mut resource = wanted.resource.clone();
         resource.metadata.generation = Some(wanted.generation);

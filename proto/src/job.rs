@@ -35,6 +35,7 @@ pub struct Job {
 
 /// A try that has failed. Its slots stayed whose they were, or had arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Try {
     /// The driver's name.
     pub driver: String,

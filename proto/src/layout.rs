@@ -32,7 +32,7 @@ pub struct Layout {
     pub forget: Vec<NodeId>,
 }
 
-/// What every server is configured with.
+/// What every server is configured with, and how agents move slots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// `cluster-node-timeout`.
@@ -45,6 +45,34 @@ pub struct Settings {
     /// Commands by their own names, in capitals, with their new ones; an empty one disables the command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rename_commands: BTreeMap<String, String>,
+    /// How agents move slots. Of no meaning to servers.
+    #[serde(default)]
+    pub migration: MigrationSettings,
+}
+
+/// How agents move slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MigrationSettings {
+    /// How much latency a move may add at p99; `None` (written as null) = no bound.
+    pub max_latency: Option<Millis>,
+    /// The most bytes that a source sends in a second, to all targets together; `None` = no bound.
+    pub max_bytes_per_second: Option<u64>,
+    /// Nothing new is moved; slots that are open are finished.
+    pub pause: bool,
+}
+
+impl Default for MigrationSettings {
+    fn default() -> Self {
+        Self { max_latency: Some(Millis(5)), max_bytes_per_second: None, pause: false }
+    }
+}
+
+impl Settings {
+    /// Whether servers are configured the same by both.
+    pub fn configures_like(&self, other: &Self) -> bool {
+        *self == Self { migration: self.migration, ..other.clone() }
+    }
 }
 
 /// A member as the Layout lists it.
@@ -166,6 +194,7 @@ mod tests {
                 storage: true,
                 redis_config: BTreeMap::new(),
                 rename_commands: BTreeMap::new(),
+                migration: MigrationSettings::default(),
             },
             members: vec![member("r-0", "u0"), member("r-1", "u1")],
             shards: vec![LayoutShard {
@@ -220,6 +249,21 @@ mod tests {
         assert_eq!(layout.name_of(&id), Some(&second));
         assert_eq!(layout.shard_of(&second), layout.shard(&"s-0".parse().unwrap()));
         assert!(layout.member(&stranger).is_none() && layout.shard_of(&stranger).is_none());
+    }
+
+    #[test]
+    fn how_slots_move_is_no_configuration_and_an_older_writer_says_nothing_of_it() {
+        let held = layout(1, 1).settings;
+        let mut other = held.clone();
+        other.migration = MigrationSettings { max_latency: None, max_bytes_per_second: Some(7), pause: true };
+        assert!(held.configures_like(&other) && held != other);
+        let written = serde_json::to_value(&other).unwrap();
+        assert_eq!(serde_json::from_value::<Settings>(written.clone()).unwrap(), other, "no bound stays no bound");
+        let mut old = written;
+        old.as_object_mut().unwrap().remove("migration");
+        assert_eq!(serde_json::from_value::<Settings>(old).unwrap(), held);
+        other.storage = false;
+        assert!(!held.configures_like(&other));
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 pub mod commands;
 mod count;
+mod duration;
 mod eviction;
 mod labels;
+mod latency;
 mod max_memory;
+mod migration;
 mod quantity;
 mod rename;
 mod reserved;
@@ -24,7 +27,9 @@ use crate::status::ClusterStatus;
 
 pub use eviction::{BadPolicy, EvictionPolicy};
 pub use labels::{LABEL_DOMAIN, OWN_LABELS};
+pub use latency::{BadLatency, MaxLatency};
 pub use max_memory::{ContainerMemory, DEFAULT_PERCENT, MAX_PERCENT, MEMORY_DIRECTIVES, MIN_SIZE, MaxMemory};
+pub use migration::{MIGRATION, MIN_RATE, Migration, Moves};
 pub use quantity::{BadQuantity, Quantity};
 pub use rename::MAX_RENAMED;
 pub use reserved::{ALLOWED_CLUSTER, RESERVED, RESERVED_PREFIXES, reserved};
@@ -178,13 +183,4 @@ impl Default for Rollout {
     fn default() -> Self {
         Self { max_unavailable: 1 }
     }
-}
-
-/// How slots are moved.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Migration {
-    /// Send slots also to a shard whose replicas are not in sync. Until they are, the moved keys exist once.
-    pub without_replicas: bool,
 }

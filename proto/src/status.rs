@@ -2,6 +2,7 @@
 //! back to decide anything.
 
 mod columns;
+mod moves;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use crate::topology::Role;
 use crate::{Generation, NodeId, NodeName, ShardName};
 
 pub use columns::Columns;
+pub use moves::Move;
 
 /// What is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct ClusterStatus {
     /// Moves of slots in flight, all together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// Each move of slots in flight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<Move>,
     /// Why something wanted is not done now: a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting_for: Vec<String>,

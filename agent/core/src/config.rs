@@ -186,6 +186,8 @@ impl std::fmt::Debug for Secrets {
 
 #[cfg(test)]
 mod tests {
+    use redisnode_proto::layout::MigrationSettings;
+
     use super::*;
 
     pub(super) fn place() -> ServerPlace {
@@ -195,7 +197,13 @@ mod tests {
 
     pub(super) fn settings(storage: bool, config: &[(&str, &str)]) -> Settings {
         let redis_config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Settings { node_timeout: Millis(15_000), storage, redis_config, rename_commands: BTreeMap::new() }
+        Settings {
+            node_timeout: Millis(15_000),
+            storage,
+            redis_config,
+            rename_commands: BTreeMap::new(),
+            migration: MigrationSettings::default(),
+        }
     }
 
     fn value(all: &[(String, String)], name: &str) -> Option<String> {

@@ -7,7 +7,7 @@ mod scene;
 
 use std::collections::BTreeMap;
 
-use redisnode_proto::layout::{LayoutMember, LayoutShard, Settings};
+use redisnode_proto::layout::{LayoutMember, LayoutShard, MigrationSettings, Settings};
 use redisnode_proto::ledger::{Identity, Ledger};
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
 use redisnode_proto::slots::SLOT_COUNT;
@@ -90,6 +90,7 @@ pub(crate) fn layout(shards: usize, replicas: usize) -> Layout {
             storage: true,
             redis_config: BTreeMap::new(),
             rename_commands: BTreeMap::new(),
+            migration: MigrationSettings::default(),
         },
         members: (0..shards * (replicas + 1)).map(listed).collect(),
         shards: (0..shards).map(shard).collect(),

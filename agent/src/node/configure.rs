@@ -21,7 +21,7 @@ impl Reconciler {
     /// Brings the running server to the Layout's settings. True if something was tried.
     pub(super) async fn configure(&mut self) -> bool {
         let Some(wanted) = self.shared.layout().map(|layout| layout.settings) else { return false };
-        if self.applied.as_ref() == Some(&wanted) {
+        if self.applied.as_ref().is_some_and(|applied| applied.configures_like(&wanted)) {
             return false;
         }
         let has = self.shared.state().ledger.configured.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redisnode_http::{Client, Method, ReportQuery, StatusCode, Token};
-use redisnode_proto::layout::Settings;
+use redisnode_proto::layout::{MigrationSettings, Settings};
 use redisnode_proto::message::LayoutAnswer;
 use redisnode_proto::{
     DOCUMENT_VERSION, Generation, Layout, LayoutMember, LayoutShard, Member, Millis, NodeId, Report, Slot, SlotSet,
@@ -150,6 +150,7 @@ impl Scene {
                 storage: true,
                 redis_config,
                 rename_commands: BTreeMap::new(),
+                migration: MigrationSettings::default(),
             },
             members: members.collect(),
             shards: shards.collect(),

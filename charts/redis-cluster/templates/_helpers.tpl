@@ -76,6 +76,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 {{- end }}
 
+{{/* The field migration. */}}
+{{- define "redis-cluster.migration" -}}
+{{- $migration := deepCopy (.Values.migration | default dict) -}}
+{{- if not $migration.maxBytesPerSecond }}{{ $migration = omit $migration "maxBytesPerSecond" }}{{ end -}}
+{{- toYaml $migration -}}
+{{- end }}
+
 {{/* The field storage; empty without. */}}
 {{- define "redis-cluster.storage" -}}
 {{- $values := .Values.storage -}}

@@ -36,10 +36,12 @@ pub(crate) fn layout(facts: &Facts, wanted: &Wanted, decided: &Decided, generati
     }
 }
 
-/// What every server is configured with, in the containers that are there.
+/// What every server is configured with, in the containers that are there, and how slots are moved.
 fn settings(facts: &Facts) -> Settings {
     let there = facts.world.machine.iter().filter(|member| member.presence != Presence::Gone);
-    spec::settings(facts.world.spec, there.map(|member| member.memory))
+    let mut settings = spec::settings(facts.world.spec, there.map(|member| member.memory));
+    settings.migration.pause |= facts.world.moves.are_held();
+    settings
 }
 
 /// Whoever has a seat, leaves, or was listed and is not gone; and wanted members that were heard, but not in the
@@ -70,6 +72,11 @@ fn line(facts: &Facts, node: &Node, decided: &Decided) -> Option<LayoutMember> {
 /// What `next` changes in the eyes of people, beside what was noted on the way.
 pub(crate) fn changes(base: &Layout, next: &Layout) -> Vec<PlannedEvent> {
     let mut events = Vec::new();
+    match (base.settings.migration.pause, next.settings.migration.pause) {
+        (false, true) => events.push(PlannedEvent::normal("MovesHeld", "no slot begins to move any more")),
+        (true, false) => events.push(PlannedEvent::normal("MovesGoOn", "slots may move again")),
+        (true, true) | (false, false) => {}
+    }
     for shard in &next.shards {
         let Some(before) = base.shard(&shard.name).filter(|before| before.primary != shard.primary) else { continue };
         let (name, old, new) = (&shard.name, &before.primary, &shard.primary);

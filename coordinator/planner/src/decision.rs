@@ -83,6 +83,10 @@ pub enum Why {
     StrangerPresent,
     /// Somebody has paused all changes.
     Paused,
+    /// Somebody has paused the moves of slots.
+    MovesPaused,
+    /// Somebody has aborted the moves of slots.
+    MovesAborted,
 }
 
 /// Something that is being done now, or will be next.

@@ -14,6 +14,7 @@ mod forget;
 mod founding;
 mod handoffs;
 mod health;
+mod holding;
 mod leaving;
 mod placement;
 mod plan;

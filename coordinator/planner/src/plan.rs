@@ -153,7 +153,7 @@ impl Draft {
         let surge = rollout::surge(facts, shards, wanted);
         seats::seat(facts, shards, wanted, surge, notes);
         targets::aim(facts, shards, wanted, notes);
-        targets::say_moves(shards, notes);
+        targets::say_moves(facts, shards, notes);
         self.decided.leaving = leaving::dismiss(facts, quorum, shards, wanted, surge, notes);
         self.decided.forget = forget::forget(facts, quorum, shards, notes);
         handoffs::from_the_leaving(facts, shards, wanted, notes);

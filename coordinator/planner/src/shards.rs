@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use redisnode_proto::NodeName;
 use redisnode_proto::slots::SLOT_COUNT;
+use redisnode_proto::spec::Moves;
 use redisnode_proto::topology::Role;
 
 use crate::decision::{IntentKind, PlannedEvent};
@@ -20,7 +21,7 @@ pub(crate) fn choose(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes
     for index in order.into_iter().take(surplus) {
         let Some(shard) = shards.get_mut(index) else { continue };
         shard.fate = Fate::Ends;
-        if !listed_target_is_empty(facts, shard) {
+        if !listed_target_is_empty(facts, shard) && facts.world.moves != Moves::Aborted {
             let why = format!("{} ends: {} shards are wanted", shard.name, wanted.shards);
             notes.events.push(PlannedEvent::normal("ShardEnds", why));
         }

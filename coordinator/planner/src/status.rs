@@ -8,7 +8,7 @@ mod nodes;
 use std::collections::BTreeSet;
 
 use redisnode_proto::job::Job;
-use redisnode_proto::status::{ClusterStatus, Counts, Progress};
+use redisnode_proto::status::{ClusterStatus, Counts, Move, Progress};
 use redisnode_proto::{NodeName, SlotSet};
 
 use crate::decision::Declined;
@@ -38,6 +38,7 @@ pub(crate) fn show(seen: &Seen) -> ClusterStatus {
         placement: if seen.misplaced.is_none() { "Optimal" } else { "BestEffort" }.to_owned(),
         placement_reason: seen.misplaced.map(str::to_owned),
         progress: progress(seen),
+        moves: moves(seen),
         waiting_for,
         nodes: nodes::list(seen),
         events: Vec::new(),
@@ -69,6 +70,12 @@ fn counts(seen: &Seen) -> Counts {
 /// Replicas of `shard` that are in sync.
 fn in_sync(seen: &Seen, shard: &Shard) -> usize {
     shard.replicas.iter().filter(|name| seen.facts.in_sync(name, &shard.primary)).count()
+}
+
+/// What each agent reports of its moves.
+fn moves(seen: &Seen) -> Vec<Move> {
+    let reports = seen.facts.nodes.iter().filter_map(|node| Some((node.name, node.report?)));
+    reports.flat_map(|(source, report)| report.jobs.iter().map(|job| Move::of(source, job))).collect()
 }
 
 /// Moves in flight: what agents report as jobs, and slots whose move has not begun.

@@ -2,16 +2,22 @@
 //! that nothing is sent twice while slots move; else it is worked out anew from what the servers own in truth. Slots
 //! go neither to a shard that is not secured nor from a newer server to an older one.
 
+use redisnode_proto::spec::Moves;
 use redisnode_proto::topology::ServerVersion;
 use redisnode_proto::{NodeId, NodeName, SlotSet};
 
 use crate::decision::{IntentKind, PlannedEvent, Why};
 use crate::draft::{Fate, Notes, Shard, Wanted, list};
 use crate::facts::{Facts, Node};
-use crate::slots;
+use crate::{holding, slots};
 
 /// Sets the target of every shard.
 pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
+    aim_evenly(facts, shards, wanted, notes);
+    holding::hold(facts, shards, notes);
+}
+
+fn aim_evenly(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
     let joining = joins_now(facts, shards, wanted, notes);
     let gets: Vec<bool> = shards.iter().map(|shard| gets_slots(shard, joining)).collect();
     if !gets.contains(&true) || is_right(shards, &gets) {
@@ -24,7 +30,7 @@ pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &
     let refused = refuse(facts, shards, &next, wanted, notes);
     let next = if refused { patched(shards, &gets) } else { next };
     let moving: u32 = shards.iter().zip(&next).map(|(s, next)| u32::from(s.owned.difference(next).len())).sum();
-    if !refused && moving > 0 {
+    if !refused && moving > 0 && facts.world.moves != Moves::Aborted {
         notes.events.push(PlannedEvent::normal("SlotsMove", format!("{moving} slots move to other shards")));
     }
     for (shard, next) in shards.iter_mut().zip(next) {
@@ -32,9 +38,11 @@ pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &
     }
 }
 
-/// Says which slots are on their way.
-pub(crate) fn say_moves(shards: &[Shard], notes: &mut Notes) {
-    for (from, to, slots) in flows(shards, &shards.iter().map(|shard| shard.target.clone()).collect::<Vec<_>>()) {
+/// Says which slots are on their way, unless that is held up.
+pub(crate) fn say_moves(facts: &Facts, shards: &[Shard], notes: &mut Notes) {
+    let held = facts.world.moves.are_held() || facts.world.spec.migration.pause;
+    let targets: Vec<SlotSet> = shards.iter().map(|shard| shard.target.clone()).collect();
+    for (from, to, slots) in flows(shards, &targets).into_iter().filter(|_| !held) {
         notes.intend(IntentKind::MoveSlots, format!("{} sends {} slots to {}", from.name, slots.len(), to.name));
     }
     let owned = shards.iter().fold(SlotSet::new(), |all, shard| all.union(&shard.owned));

@@ -2,6 +2,7 @@
 
 mod converge;
 mod founding;
+mod holding;
 mod model;
 mod obey;
 mod outage;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redisnode_proto::spec::{ClusterSpec, ContainerMemory};
+use redisnode_proto::spec::{ClusterSpec, ContainerMemory, Moves};
 use redisnode_proto::{Address, ClusterId, Layout, Member, Millis, NodeName, Report};
 
 /// A Report older than this says nothing about now.
@@ -24,6 +24,8 @@ pub struct World<'a> {
     pub spec_generation: Option<u64>,
     /// The coordinator is told to change nothing.
     pub paused: bool,
+    /// Whether slots may move, by the switch beside the spec.
+    pub moves: Moves,
     /// The term of this coordinator's life: already written down, above every term that was read before it.
     pub term: u64,
     /// The newest Layout that this life published; `None` before the first.

@@ -12,7 +12,7 @@ use crate::place::kubernetes::Where;
 #[command(name = "kubectl-rediscluster", version, arg_required_else_help = true)]
 #[command(
     after_help = "On Kubernetes it works with your own rights: `get` and `list` of redisclusters, pods and statefulsets; to ask \
-                        the agents also `get` of the cluster's Secret, `get` and `create` of pods/proxy; to pause, `patch` of \
+                        the agents also `get` of the cluster's Secret, `get` and `create` of pods/proxy; to pause (moves, too), `patch` of \
                         redisclusters.\n\nExit codes: 0 healthy or done, 1 not healthy or refused, 2 wrong usage or no answer."
 )]
 pub(crate) struct Cli {
@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Pause(Named),
     /// Have the coordinator go on with the changes of this cluster.
     Resume(Named),
+    /// Show how slots move, pause that, resume it, or abort it.
+    Migration(MigrationArgs),
 }
 
 /// Which cluster.
@@ -81,6 +83,52 @@ pub(crate) struct VerifyArgs {
     /// node time-outs to forget who has gone.
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     pub(crate) wait: u64,
+}
+
+/// What to do with moves of slots; to show them if nothing is said.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct MigrationArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<MigrationAction>,
+    #[command(flatten)]
+    pub(crate) show: MovesArgs,
+}
+
+/// What can be done with moves of slots.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrationAction {
+    /// Show each pair of nodes that slots move between, and its tries that failed.
+    Show(MovesArgs),
+    /// Begin to move nothing. Slots that are half moved are finished.
+    Pause(Named),
+    /// Move slots again.
+    Resume(Named),
+    /// End what moves at whole slots, and leave every slot where it is, until the spec changes or `resume` is said.
+    Abort(Named),
+}
+
+/// Options of `migration show`.
+#[derive(Debug, Args)]
+pub(crate) struct MovesArgs {
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    /// How to show them.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+impl MigrationArgs {
+    /// Which cluster is meant.
+    fn cluster(&self) -> &Named {
+        match &self.action {
+            None => &self.show.cluster,
+            Some(MigrationAction::Show(args)) => &args.cluster,
+            Some(MigrationAction::Pause(named) | MigrationAction::Resume(named) | MigrationAction::Abort(named)) => {
+                named
+            }
+        }
+    }
 }
 
 /// Options of `plan`.
@@ -130,6 +178,7 @@ impl Command {
             Self::Handoff(args) => args.node.as_str().rsplit_once('-').map(|(cluster, _)| cluster.to_owned()),
             Self::Verify(args) => args.cluster.name.clone(),
             Self::Pause(named) | Self::Resume(named) => named.name.clone(),
+            Self::Migration(args) => args.cluster().name.clone(),
         })
     }
 }
@@ -163,6 +212,22 @@ mod tests {
         for line in [["x", "--local", "run", "status"], ["x", "status", "--local", "run"]] {
             assert_eq!(Cli::try_parse_from(line).unwrap().local, Some("run".into()));
         }
+    }
+
+    #[test]
+    fn moves_are_shown_unless_something_else_is_said() {
+        let read = |words: &[&str]| {
+            let Command::Migration(args) = Cli::try_parse_from([&["x", "migration"], words].concat()).unwrap().command
+            else {
+                panic!("{words:?}")
+            };
+            (format!("{:?}", args.action).split('(').nth(1).map(str::to_owned), args.cluster().name.clone())
+        };
+        let my = || Some("my".to_owned());
+        assert_eq!((read(&[]), read(&["my"])), ((None, None), (None, my())));
+        assert_eq!(read(&["show", "my", "-o", "json"]), (Some("Show".to_owned()), my()));
+        assert_eq!(read(&["abort", "my"]), (Some("Abort".to_owned()), my()));
+        assert_eq!(read(&["pause"]), (Some("Pause".to_owned()), None));
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! `kubectl rediscluster`: shows clusters, checks them, shows what would be done, hands a role over. It needs no
+//! `kubectl rediscluster`: shows clusters, checks them, shows what would be done, hands a role over, holds moves up. It needs no
 //! running coordinator: it asks the agents, and the planner's pure functions tell what that means.
 
 mod cli;
 mod handoff;
+mod migration;
+mod moves;
 mod pause;
 mod place;
 mod plan;
@@ -80,6 +82,7 @@ async fn on(place: &impl Place, command: &Command) -> Result<Verdict, String> {
         Command::Handoff(args) => handoff::run(place, args).await,
         Command::Pause(_) => pause::run(place, true).await,
         Command::Resume(_) => pause::run(place, false).await,
+        Command::Migration(args) => migration::run(place, args).await,
     }
 }
 

@@ -76,7 +76,7 @@ fn notes(status: &ClusterStatus) -> Vec<String> {
 }
 
 /// Rows as lines: cells of a column begin at the same place, three blanks apart.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

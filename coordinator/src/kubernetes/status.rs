@@ -97,6 +97,7 @@ fn without_events(status: &ClusterStatus) -> ClusterStatus {
 fn with_figures_of(status: &ClusterStatus, newer: &ClusterStatus) -> ClusterStatus {
     let mut status = status.clone();
     status.progress.clone_from(&newer.progress);
+    status.moves.iter_mut().zip(&newer.moves).for_each(|(own, newer)| own.count_as(newer));
     for (own, newer) in status.nodes.iter_mut().zip(&newer.nodes) {
         (own.keys, own.used_memory, own.max_memory) = (newer.keys, newer.used_memory, newer.max_memory);
     }
@@ -135,7 +136,7 @@ pub(super) async fn write(
 fn complete(status: &Value) -> Value {
     let mut status = status.clone();
     if let Some(object) = status.as_object_mut() {
-        for field in ["observedGeneration", "layoutGeneration", "placementReason", "progress", "waitingFor"] {
+        for field in ["observedGeneration", "layoutGeneration", "placementReason", "progress", "moves", "waitingFor"] {
             object.entry(field).or_insert(Value::Null);
         }
     }
@@ -193,6 +194,22 @@ mod tests {
         status.progress = Some(redisnode_proto::status::Progress::default());
         assert_eq!(written.due(&status, &Places::default(), at + AT_MOST_EVERY), Due::Not);
         now(written.due(&status, &Places::default(), at + PROGRESS_EVERY));
+    }
+
+    #[test]
+    fn the_figures_of_a_move_wait_and_a_failed_try_of_it_does_not() {
+        let moving = |keys: u64, tries: Value| -> ClusterStatus {
+            let moves = json!([{"source": "my-0", "target": "my-1", "driver": "migrate", "slotsLeft": 1, "slotsDone": 0,
+                "keysDone": keys, "bytesDone": 0, "tries": tries}]);
+            ClusterStatus { moves: serde_json::from_value(moves).unwrap(), ..status(Truth::False, "Scaling") }
+        };
+        let at = Instant::now();
+        let mut written = written(&moving(1, json!([])), at);
+        assert_eq!(written.due(&moving(2, json!([])), &Places::default(), at + AT_MOST_EVERY), Due::Not);
+        let failed = moving(2, json!([{"driver": "import", "reason": "it has no room"}]));
+        let due = now(written.due(&failed, &Places::default(), at + AT_MOST_EVERY));
+        assert_eq!(due["moves"][0]["tries"][0]["reason"], "it has no room");
+        assert_eq!(complete(&json!({}))["moves"], Value::Null, "moves that are over are said to be over");
     }
 
     #[test]

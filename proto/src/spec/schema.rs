@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{ConfigValue, NodeTimeout};
+use super::{ConfigValue, MaxLatency, NodeTimeout};
 
 /// A part that is Kubernetes' own: an object whose fields are all kept.
 pub(super) fn opaque(_: &mut SchemaGenerator) -> Schema {
@@ -33,6 +33,20 @@ impl JsonSchema for NodeTimeout {
 
     fn schema_name() -> Cow<'static, str> {
         "NodeTimeout".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+impl JsonSchema for MaxLatency {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "MaxLatency".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

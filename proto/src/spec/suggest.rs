@@ -1,16 +1,19 @@
 //! The field that was probably meant by one that is not known.
 
 /// Every field whose misspelling is refused: all of the resource but its metadata and status.
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 29] = [
     "additionalLabels",
     "apiVersion",
     "kind",
+    "maxBytesPerSecond",
+    "maxLatency",
     "maxMemory",
     "maxUnavailable",
     "metadata",
     "migration",
     "nodeTimeout",
     "numberOfMaster",
+    "pause",
     "percent",
     "podTemplate",
     "policy",
@@ -72,7 +75,7 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{ClusterSpec, MaxMemory, Opaque, RedisCluster, Storage};
+    use crate::spec::{ClusterSpec, MaxMemory, Migration, Opaque, RedisCluster, Storage};
 
     #[test]
     fn finds_what_was_meant() {
@@ -112,6 +115,7 @@ mod tests {
             redis_config: [("save".to_owned(), "".into())].into(),
             rename_commands: [(String::new(), String::new())].into(),
             max_memory: Some(MaxMemory { percent: Some(1), size: Some(String::new()), ..MaxMemory::default() }),
+            migration: Migration { max_bytes_per_second: Some(String::new()), ..Migration::default() },
             service_name: Some(String::new()),
             pod_template: Some(Opaque::new()),
             additional_labels: [(String::new(), String::new())].into(),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::duration;
 use crate::Millis;
 
 /// `cluster-node-timeout`: 3 s to 300 s, 15 s by default. Below 3 s a server that has just started can declare others
@@ -60,24 +61,14 @@ impl FromStr for NodeTimeout {
 
     fn from_str(text: &str) -> Result<Self, BadTimeout> {
         let bad = |why| BadTimeout { text: format!("{text:?}"), why };
-        let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(|| bad("no unit"))?;
-        let (digits, unit) = text.split_at(unit_at);
-        let factor = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            _ => return Err(bad("no duration")),
-        };
-        let number: u64 = digits.parse().map_err(|_| bad("no duration"))?;
-        Self::try_from(Millis(number.saturating_mul(factor))).map_err(|e| bad(e.why))
+        Self::try_from(duration::read(text).map_err(bad)?).map_err(|e| bad(e.why))
     }
 }
 
 /// In seconds, or in milliseconds if it is no whole number of them.
 impl fmt::Display for NodeTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.0;
-        if ms.is_multiple_of(1_000) { write!(f, "{}s", ms / 1_000) } else { write!(f, "{ms}ms") }
+        f.write_str(&duration::written(self.0))
     }
 }
 

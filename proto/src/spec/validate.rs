@@ -45,6 +45,7 @@ impl RedisCluster {
         found.extend(passwords(&self.spec.redis_config));
         found.extend(rename::validate(&self.spec.rename_commands));
         found.extend(max_memory::validate(&self.spec));
+        found.extend(self.spec.migration.validate());
         found.extend(self.spec.storage.iter().flat_map(Storage::validate));
         found.extend(service(&self.metadata.name, self.spec.service_name.as_deref()));
         found.extend(labels::validate(&self.spec.additional_labels));
@@ -62,6 +63,7 @@ pub fn settings(spec: &ClusterSpec, running: impl IntoIterator<Item = ContainerM
         storage: spec.storage.is_some(),
         redis_config: given.chain(max_memory::directives(spec, running)).collect(),
         rename_commands: rename::normalized(&spec.rename_commands),
+        migration: spec.migration.settings(),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Spec {
     pub storage: bool,
     /// `redisConfig`.
     pub config: Vec<(String, String)>,
+    /// `metadata.annotations`.
+    pub annotations: Vec<(String, String)>,
     /// Other fields, a line each: `maxMemory: {size: 1Gi}`.
     pub lines: Vec<String>,
 }
@@ -30,6 +32,7 @@ impl Default for Spec {
             node_timeout: 15,
             storage: false,
             config: Vec::new(),
+            annotations: Vec::new(),
             lines: Vec::new(),
         }
     }
@@ -53,11 +56,18 @@ impl Spec {
 
     /// The file.
     pub fn yaml(&self) -> String {
-        let mut yaml = format!(
-            "apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nmetadata:\n  name: {}\nspec:\n  numberOfMaster: {}\n  \
-             replicationFactor: {}\n  nodeTimeout: {}s\n",
-            self.name, self.primaries, self.replicas, self.node_timeout
-        );
+        let head = "apiVersion: redisnode.io/v1alpha1\nkind: RedisCluster\nmetadata:\n  name:";
+        let mut yaml = format!("{head} {}\n", self.name);
+        if !self.annotations.is_empty() {
+            yaml.push_str("  annotations:\n");
+        }
+        for (name, value) in &self.annotations {
+            writeln!(yaml, "    {name}: {value:?}").expect("a string grows");
+        }
+        let (primaries, replicas, timeout) = (self.primaries, self.replicas, self.node_timeout);
+        writeln!(yaml, "spec:\n  numberOfMaster: {primaries}\n  replicationFactor: {replicas}")
+            .expect("a string grows");
+        writeln!(yaml, "  nodeTimeout: {timeout}s").expect("a string grows");
         if self.storage {
             yaml.push_str("  storage: {}\n");
         }

@@ -8,7 +8,7 @@ use rand::RngExt;
 use redisnode_planner::{Heard, MachineMember, Presence, Why, plan};
 use redisnode_proto::message::LayoutAnswer;
 use redisnode_proto::report::Report;
-use redisnode_proto::spec::{ClusterSpec, ContainerMemory};
+use redisnode_proto::spec::{ClusterSpec, ContainerMemory, Moves};
 use redisnode_proto::{Layout, Millis, NodeName};
 
 use super::clock::Time;
@@ -151,6 +151,7 @@ impl World {
         let Some(term) = known.term else { return };
         let plan = plan(&redisnode_planner::World {
             paused: false,
+            moves: Moves::GoOn,
             now: Millis(self.now),
             name: NAME,
             cluster: &self.cluster,

@@ -19,7 +19,8 @@ pub(crate) fn everything() -> Value {
         "nodeTimeout": "5s",
         "storage": {"enabled": true, "size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete",
             "whenScaled": "Retain", "volumeClaimTemplate": {}},
-        "migration": {"withoutReplicas": true}, "serviceName": "clients", "additionalLabels": {"team": "shop"},
+        "migration": {"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true},
+        "serviceName": "clients", "additionalLabels": {"team": "shop"},
         "podTemplate": {
             "metadata": {"annotations": {"a": "b"}},
             "spec": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "beside", "image": "x"},
@@ -88,6 +89,8 @@ fn all_values_arrive_where_they_belong() {
     assert_eq!(spec["renameCommands"], json!({"KEYS": "", "CONFIG": "tune-1a2b"}));
     assert_eq!(spec["maxMemory"], json!({"size": "1Gi", "policy": "allkeys-lru"}));
     assert_eq!(spec["rollout"], json!({"maxUnavailable": 2}));
+    let migration = json!({"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true});
+    assert_eq!(spec["migration"], migration);
     let storage = json!({"size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"});
     assert_eq!(spec["storage"], storage);
     let containers = spec["podTemplate"]["spec"]["containers"].as_array().expect("containers");
@@ -166,6 +169,10 @@ fn wrong_values_are_refused() {
         ("maxMemory/percent", json!(96)),
         ("maxMemory/policy", json!("lru")),
         ("rollout/maxUnavailable", json!(0)),
+        ("migration/maxLatency", json!(5)),
+        ("migration/maxLatency", json!("5")),
+        ("migration/maxBytesPerSecond", json!("fast")),
+        ("migration/pause", json!("yes")),
         ("nodeTimeout", json!(15)),
         ("nodeTimeout", json!("15")),
         ("storage/size", json!("large")),

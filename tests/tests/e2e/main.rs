@@ -8,6 +8,7 @@ mod configure;
 mod create;
 mod folders;
 mod handoff;
+mod held;
 mod restart;
 mod run;
 mod scale;

@@ -117,7 +117,8 @@ fn the_api_server_takes_what_the_cluster_chart_makes_with_all_that_can_be_said()
         "maxMemory": {"enabled": true, "policy": "allkeys-lru"}, "renameCommands": {"KEYS": ""},
         "rollout": {"maxUnavailable": 2},
         "storage": {"size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"},
-        "migration": {"withoutReplicas": true}, "additionalLabels": {"team": "shop"},
+        "migration": {"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true},
+        "additionalLabels": {"team": "shop"},
         "podTemplate": {"spec": {"nodeSelector": {"disk": "fast"}}},
     });
     let args = ["install", "shop", &chart("redis-cluster"), "--namespace", "default", "--values", "-"];

@@ -67,7 +67,7 @@ fn a_resource_with_every_field_comes_back_as_it_was_written_and_defaults_are_fil
         "renameCommands": {"KEYS": "", "CONFIG": "tune-1a2b"}, "rollout": {"maxUnavailable": 2},
         "maxMemory": {"percent": 60, "policy": "allkeys-lru"},
         "storage": {"size": "1Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"},
-        "migration": {"withoutReplicas": true},
+        "migration": {"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true},
         "podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "redis", "image": "x:1",
             "resources": {"limits": {"memory": "1Gi"}}}]}},
         "additionalLabels": {"team": "storage"},

@@ -1,4 +1,5 @@
-//! Which of the own slots go to whom. Every pair at once; open slots are finished whatever the Layout says now.
+//! Which of the own slots go to whom. Every pair at once; open slots are finished whatever the Layout says now, also
+//! while moves are paused.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ pub fn sends(s: &Situation<'_>) -> Vec<SendTo> {
     }
     // Equal epochs are settled by the servers first; a bump in the middle of a move could win slots back (simulated).
     let settled = super::follow::has_own_epoch(view, me);
-    let mut targets = if settled { wanted(s, layout, &me.slots) } else { Targets::new() };
+    let begins = settled && !layout.settings.migration.pause;
+    let mut targets = if begins { wanted(s, layout, &me.slots) } else { Targets::new() };
     for (slot, name) in open(s, view, &me.slots) {
         for slots in targets.values_mut() {
             slots.0.remove(slot);

@@ -43,6 +43,14 @@ fn an_open_slot_is_finished_whatever_the_layout_says_now() {
 }
 
 #[test]
+fn while_moves_are_paused_open_slots_are_finished_and_no_other_is_begun() {
+    let mut scene = source(0);
+    scene.view().open = vec![mark(150, Direction::Migrating, 2)];
+    scene.layout().settings.migration.pause = true;
+    assert_eq!(sent(&scene), [to(2, "150", "150")]);
+}
+
+#[test]
 fn a_slot_that_its_target_holds_half_is_finished_though_the_mark_is_lost() {
     let mut scene = Scene::new(0, 3, 0);
     scene.inbox.resume = vec![(slot(50), id(1)), (slot(9000), id(1))];

@@ -62,12 +62,27 @@ fn scaling(seen: &Seen) -> Verdict {
         "{shards} of {} shards have slots, {in_place} of {wanted} members are in place, {leaving} leave",
         seen.wanted.shards
     );
-    (Truth::True, "MembersChange", message)
+    match held(seen) {
+        Some((reason, why)) => (Truth::True, reason, format!("{message}; {why}")),
+        None => (Truth::True, "MembersChange", message),
+    }
+}
+
+/// Somebody holds moves up that are wanted.
+fn held<'s>(seen: &Seen<'s, '_>) -> Option<(&'static str, &'s str)> {
+    seen.declined.iter().find_map(|declined| match declined.why {
+        Why::MovesPaused => Some(("MovesPaused", declined.message.as_str())),
+        Why::MovesAborted => Some(("MovesAborted", declined.message.as_str())),
+        _ => None,
+    })
 }
 
 fn rebalancing(seen: &Seen) -> Verdict {
     if let Some(unknown) = unheard(seen) {
         return unknown;
+    }
+    if let Some((reason, why)) = held(seen) {
+        return (Truth::True, reason, why.to_owned());
     }
     match slots_on_their_way(seen.shards) {
         0 => not("NothingMoves", "every slot is where it should be"),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use redisnode_proto::event::Problem;
 use redisnode_proto::ledger::Ledger;
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
-use redisnode_proto::spec::{ClusterSpec, ContainerMemory};
+use redisnode_proto::spec::{ClusterSpec, ContainerMemory, Moves};
 use redisnode_proto::topology::{Health, Product, Role, ServerVersion, View, ViewNode};
 use redisnode_proto::{
     Address, ClusterId, ConfigEpoch, DOCUMENT_VERSION, Layout, Member, Millis, NodeId, NodeName, Offset, SlotSet,
@@ -67,6 +67,7 @@ pub(super) struct Model {
     pub(super) spec: ClusterSpec,
     pub(super) cluster: ClusterId,
     pub(super) paused: bool,
+    pub(super) moves_allowed: Moves,
     pub(super) term: u64,
     pub(super) published: Option<Layout>,
     pub(super) now: Millis,
@@ -101,6 +102,7 @@ impl Model {
             spec,
             cluster: "cluster-a".parse().unwrap(),
             paused: false,
+            moves_allowed: Moves::GoOn,
             term: 1,
             published: None,
             now: Millis(10_000),
@@ -202,6 +204,7 @@ impl Model {
         let machine: Vec<MachineMember> = self.nodes.values().map(|sim| sim.machine.clone()).collect();
         plan(&World {
             paused: self.paused,
+            moves: self.moves_allowed,
             now: self.now,
             name: "demo",
             cluster: &self.cluster,

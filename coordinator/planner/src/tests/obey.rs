@@ -207,6 +207,9 @@ impl Model {
 
     /// Some of the slots that belong elsewhere, to each of their shards.
     fn send(&mut self, name: &NodeName, layout: &Layout, dice: &mut Dice) {
+        if layout.settings.migration.pause {
+            return;
+        }
         for shard in &layout.shards {
             let to = self.primary_of(shard).clone();
             let mine = self.nodes[name].slots.intersection(&shard.slots);

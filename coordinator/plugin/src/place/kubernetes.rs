@@ -17,7 +17,7 @@ use redisnode_http::ReportQuery;
 use redisnode_http::routes::HANDOFF;
 use redisnode_planner::MachineMember;
 use redisnode_proto::message::{HandoffRequest, Outcome};
-use redisnode_proto::spec::{PAUSED, RedisCluster, Storage};
+use redisnode_proto::spec::{MIGRATION, Moves, PAUSED, RedisCluster, Storage};
 use redisnode_proto::{ClusterId, Report};
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -172,6 +172,13 @@ impl Namespaced {
         Ok(Proxy::new(self.client.clone(), &self.namespace, token.trim().to_owned()))
     }
 
+    /// Sets an annotation of the resource, or takes it away (null).
+    async fn annotate(&self, name: &str, value: &serde_json::Value) -> Result<RedisCluster, String> {
+        let patch = json!({"metadata": {"annotations": {name: value}}});
+        let patched = self.resources().patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        with_status(&patched.map_err(|error| said(format!("{} cannot be changed", self.title()), &error))?)
+    }
+
     /// What counts of each machine that may be seen: not everybody may see them.
     async fn machines(&self) -> Option<Vec<(String, NodeState)>> {
         let nodes: Api<Node> = Api::all(self.client.clone());
@@ -240,8 +247,16 @@ impl Place for Namespaced {
 
     async fn pause(&self, paused: bool) -> Result<(), String> {
         let value = if paused { json!("true") } else { json!(null) };
-        let patch = json!({"metadata": {"annotations": {PAUSED: value}}});
-        let patched = self.resources().patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        patched.map(drop).map_err(|error| said(format!("{} cannot be changed", self.title()), &error))
+        self.annotate(PAUSED, &value).await.map(drop)
+    }
+
+    async fn hold_moves(&self, moves: Moves) -> Result<RedisCluster, String> {
+        // An abort is of the spec that is now, and not of one that somebody writes meanwhile.
+        let generation = self.resource().await?.metadata.generation;
+        let resource = self.annotate(MIGRATION, &json!(moves.written(generation))).await?;
+        if resource.metadata.generation == generation {
+            return Ok(resource);
+        }
+        Err(format!("the spec of {} was changed at the same time: look at it, and say it again", self.title()))
     }
 }

@@ -10,7 +10,7 @@ use redis_coordinator::source::parse::parse;
 use redisnode_http::{Client, ReportQuery, Token};
 use redisnode_planner::{MachineMember, Presence};
 use redisnode_proto::message::{HandoffRequest, Outcome};
-use redisnode_proto::spec::{ContainerMemory, PAUSED, RedisCluster};
+use redisnode_proto::spec::{ContainerMemory, MIGRATION, Moves, PAUSED, RedisCluster};
 use redisnode_proto::{ClusterId, Member, NodeName, Report, Uid};
 
 use super::{DEADLINE, Place};
@@ -117,5 +117,14 @@ impl Place for Folder {
             "the coordinator of a local cluster obeys its file: write {PAUSED}: \"{word}\" under \
              metadata.annotations there"
         ))
+    }
+
+    /// As above.
+    async fn hold_moves(&self, moves: Moves) -> Result<RedisCluster, String> {
+        let what = match moves.written(None) {
+            Some(word) => format!("write {MIGRATION}: {word} under metadata.annotations there"),
+            None => format!("take {MIGRATION} away from metadata.annotations there"),
+        };
+        Err(format!("the coordinator of a local cluster obeys its file: {what}"))
     }
 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use redisnode_planner::{Heard, MachineMember, World};
 use redisnode_proto::generation::next_term;
 use redisnode_proto::message::{HandoffRequest, Outcome};
-use redisnode_proto::spec::RedisCluster;
+use redisnode_proto::spec::{Moves, RedisCluster};
 use redisnode_proto::{ClusterId, Millis, NodeName, Report};
 
 /// How long an agent may take to answer.
@@ -51,6 +51,9 @@ pub(crate) trait Place {
 
     /// Has the coordinator change nothing any more, or go on.
     async fn pause(&self, paused: bool) -> Result<(), String>;
+
+    /// Holds moves of slots up, or has them go on. Answers the resource as it is then.
+    async fn hold_moves(&self, moves: Moves) -> Result<RedisCluster, String>;
 
     /// Asks every agent. An error when none answers.
     async fn snapshot(&self) -> Result<Snapshot, String> {
@@ -103,6 +106,7 @@ impl Snapshot {
             spec: &resource.spec,
             spec_generation: resource.metadata.generation,
             paused: resource.metadata.is_paused(),
+            moves: resource.metadata.moves(),
             term: next_term(0, terms),
             published: None,
             machine: &self.machine,

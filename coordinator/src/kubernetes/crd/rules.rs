@@ -31,6 +31,8 @@ fn rule(at: &[&'static str], rule: impl Into<String>, message: impl Into<String>
 pub(super) fn bounds(schema: &mut Value) {
     for (path, key, most) in [
         (&["spec", "nodeTimeout"][..], "maxLength", 32),
+        (&["spec", "migration", "maxLatency"], "maxLength", 32),
+        (&["spec", "migration", "maxBytesPerSecond"], "maxLength", 32),
         (&["spec", "serviceName"], "maxLength", 63),
         (&["spec", "redisConfig"], "maxProperties", 256),
         (&["spec", "additionalLabels"], "maxProperties", 64),
@@ -51,7 +53,7 @@ pub(super) fn bounds(schema: &mut Value) {
 
 /// All of them.
 pub fn rules() -> Vec<Rule> {
-    [names(), sizes(), directives(), passwords(), renames(), memory(), storage(), labels()].concat()
+    [names(), sizes(), directives(), passwords(), renames(), memory(), migration(), storage(), labels()].concat()
 }
 
 fn names() -> Vec<Rule> {
@@ -252,6 +254,21 @@ fn memory() -> Vec<Rule> {
                 "maxMemory sets {}; leave them out of redisConfig, or leave out maxMemory",
                 MEMORY_DIRECTIVES.join(" and ")
             ),
+        ),
+    ]
+}
+
+fn migration() -> Vec<Rule> {
+    vec![
+        rule(
+            &["spec", "migration", "maxLatency"],
+            "self.matches('^[0-9]{1,6}(ms|s|m)$') && duration(self) <= duration('1s')",
+            "write a latency in ms or s up to 1s, for instance 5ms, or 0ms for no bound",
+        ),
+        rule(
+            &["spec", "migration", "maxBytesPerSecond"],
+            "isQuantity(self) && !quantity(self).isLessThan(quantity('64Ki'))",
+            "a move would not end with this; write 64Ki or more, for instance 50Mi, or leave it out for no bound",
         ),
     ]
 }

@@ -30,7 +30,7 @@ pub fn resource(name: &str, spec: &Value) -> Value {
 
 /// One for each rule.
 pub fn samples() -> Vec<Sample> {
-    [names(), sizes(), reserved(), directives(), renames(), memory(), storage(), labels()].concat()
+    [names(), sizes(), reserved(), directives(), renames(), memory(), migration(), storage(), labels()].concat()
 }
 
 fn sample(message: &'static str, right: Value, wrong: Value) -> Sample {
@@ -164,6 +164,14 @@ fn memory() -> Vec<Sample> {
             json!({ "maxMemory": { "size": "3Gi" }, "redisConfig": { "maxmemory-samples": 5 } }),
             json!({ "maxMemory": { "size": "3Gi" }, "redisConfig": { "MaxMemory": "3gb" } }),
         ),
+    ]
+}
+
+fn migration() -> Vec<Sample> {
+    let of = |field: &str, value: &str| json!({ "migration": { field: value } });
+    vec![
+        sample("write a latency in ms or s", of("maxLatency", "0ms"), of("maxLatency", "1001ms")),
+        sample("a move would not end with this", of("maxBytesPerSecond", "50Mi"), of("maxBytesPerSecond", "63Ki")),
     ]
 }
 
