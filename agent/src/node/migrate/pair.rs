@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redisnode_agent_core::migration::set_slot_lanes;
+use redisnode_proto::layout::MigrationSettings;
 use redisnode_proto::message::{Mover, ReceiveReply, ReceiveRequest};
-use redisnode_proto::{Address, Millis, NodeId, Slot, SlotSet};
+use redisnode_proto::{Address, NodeId, Slot, SlotSet};
 use tokio::time::Instant;
 
 use super::super::reconcile::marks_survive;
@@ -33,19 +34,10 @@ pub(super) struct Pair {
     pub(super) target: Address,
 }
 
-/// What the spec allows moves to cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bounds {
-    /// The latency that clients may meet, at p99; absent: any.
-    pub(super) max_latency: Option<Millis>,
-    /// Of all moves from this server together; absent: any.
-    pub(super) max_bytes_per_second: Option<u64>,
-}
-
 impl Pair {
     /// What the spec allows moves to cost.
-    pub(super) fn bounds(&self) -> Bounds {
-        Bounds { max_latency: Some(Millis(5)), max_bytes_per_second: None }
+    pub(super) fn bounds(&self) -> MigrationSettings {
+        self.shared.state().ledger.layout.as_ref().map(|layout| layout.settings.migration).unwrap_or_default()
     }
 
     /// So many bytes are about to be sent: how long to wait before, where the spec bounds them.
