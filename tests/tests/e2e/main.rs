@@ -6,6 +6,7 @@
 
 mod configure;
 mod create;
+mod drivers;
 mod folders;
 mod handoff;
 mod held;

@@ -115,7 +115,41 @@ fn kill(cluster: &LocalCluster, member: &Member) {
     cluster.kill(member, &[Which::Server], Signal::SIGKILL);
 }
 
-/// Grows by a primary, strikes the first server that shows a slot open in that direction, and waits until all is settled.
+/// Whether slots are on their way at this server in that direction: one by one, or in a piece that the servers move.
+fn is_moving(port: u16, direction: &str) -> bool {
+    let opened = || {
+        let view = view::view(port).ok()?;
+        let node = view.on_port(port).filter(|node| node.is_primary)?;
+        Some(node.open.iter().any(|open| open.contains(direction)))
+    };
+    opened().unwrap_or_default() || has_job(port, direction)
+}
+
+/// Whether the server lists a job of that direction that is not over.
+fn has_job(port: u16, direction: &str) -> bool {
+    let (operations, over) = (
+        if direction == "->" { ["EXPORT", "migrate"] } else { ["IMPORT", "import"] },
+        ["success", "failed", "cancelled", "completed", "canceled"],
+    );
+    let lists = [&["CLUSTER", "GETSLOTMIGRATIONS"][..], &["CLUSTER", "MIGRATION", "STATUS", "ALL"]];
+    let jobs =
+        lists.iter().filter_map(|list| view::call(port, list).ok()).filter_map(|answer| answer.into_sequence().ok());
+    jobs.flatten().any(|job| {
+        let words: Vec<String> = job
+            .into_sequence()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|word| redis::from_redis_value(word.clone()).ok())
+            .collect();
+        let after = |name: &str| {
+            words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned().unwrap_or_default()
+        };
+        operations.contains(&after("operation").as_str()) && !over.contains(&after("state").as_str())
+    })
+}
+
+/// Grows by a primary, strikes the first server that shows slots on their way in that direction, and waits until all is
+/// settled.
 fn struck_in_the_middle(
     server: &Server,
     direction: &str,
@@ -127,12 +161,9 @@ fn struck_in_the_middle(
     cluster.wait_settled(Duration::from_secs(15));
     cluster.edit(|spec| spec.primaries = 4);
     let all: Vec<u16> = (cluster.first_port()..cluster.first_port() + 8).collect();
-    let shows = |port: &u16| {
-        let view = view::view(*port).ok()?;
-        let node = view.on_port(*port).filter(|node| node.is_primary)?;
-        node.open.iter().any(|open| open.contains(direction)).then_some(*port)
-    };
-    let port = wait_until(STEP, "a slot is open", || all.iter().find_map(shows).ok_or_else(|| "none is".to_owned()));
+    let port = wait_until(STEP, "slots are on their way", || {
+        all.iter().copied().find(|port| is_moving(*port, direction)).ok_or_else(|| "none is".to_owned())
+    });
     let member = cluster.member_on(port);
     let at = Instant::now();
     strike(&cluster, &member);

@@ -3,11 +3,12 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use redisnode_agent_core::duties::SendTo;
 use redisnode_agent_core::migration::DriverKind;
-use redisnode_proto::Millis;
 use redisnode_proto::job::Job;
+use redisnode_proto::{Millis, SlotSet};
 use tokio::sync::watch;
 
 use super::super::shared::Shared;
@@ -47,6 +48,21 @@ pub(in crate::node) struct Wanted {
     pub(in crate::node) send: SendTo,
     /// Nothing new is begun.
     pub(in crate::node) stop: bool,
+}
+
+impl Wanted {
+    /// Whether some of these slots are not to be moved any more.
+    pub(super) fn lacks(&self, slots: &SlotSet) -> bool {
+        self.stop || !slots.is_subset(&self.send.slots)
+    }
+}
+
+impl Task {
+    /// Waits so long, or until some of these slots are not wanted any more.
+    pub(super) async fn pause(&self, how_long: Duration, slots: &SlotSet) {
+        let mut wanted = self.wanted.clone();
+        drop(tokio::time::timeout(how_long, wanted.wait_for(|wanted| wanted.lacks(slots))).await);
+    }
 }
 
 /// How far a job is, shared with the Report.

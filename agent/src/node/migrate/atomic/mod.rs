@@ -14,7 +14,7 @@ use redisnode_proto::SlotSet;
 use tokio::time::{Instant, sleep};
 
 use super::super::shared::whole;
-use super::driver::{Driver, End, Task, Wanted};
+use super::driver::{Driver, End, Task};
 use super::functions;
 use super::pair::{Pair, count};
 use crate::resp::Lanes;
@@ -92,8 +92,9 @@ async fn pieces<M: Mover>(task: &Task, pair: &Pair, mover: &mut M, moved: impl F
         if wanted.stop || left.is_empty() {
             return Ok(());
         }
-        let (slots, keys, key_bytes) = next(task, &mut own, &left, M::LIMIT).await.map_err(End::Failed)?;
-        sleep(pair.pay(keys.saturating_mul(key_bytes))).await;
+        let (slots, keys, key_bytes) =
+            next(task, &mut own, &left, M::LIMIT, pair.bounds().max_bytes_per_second).await.map_err(End::Failed)?;
+        task.pause(pair.pay(keys.saturating_mul(key_bytes)), &slots).await;
         if !begin(task, mover, &slots).await? {
             return Ok(());
         }
@@ -130,14 +131,24 @@ fn stayed(slots: &SlotSet, arrived: &SlotSet, reason: &str) -> String {
     format!("{stay} of {} slots of a piece stay where they were, with their keys: {reason}", slots.len())
 }
 
-/// The next piece, how many keys it has, and how large one is about.
-async fn next(task: &Task, own: &mut Lanes, left: &SlotSet, limit: PieceLimit) -> Result<(SlotSet, u64, u64), String> {
+/// The next piece, how many keys it has, and how large one is about. Where the bytes a second are bounded it is small: the
+/// servers send it as fast as they can.
+async fn next(
+    task: &Task,
+    own: &mut Lanes,
+    left: &SlotSet,
+    limit: PieceLimit,
+    rate: Option<u64>,
+) -> Result<(SlotSet, u64, u64), String> {
     let key_bytes = {
         let state = task.shared.state();
         let running = state.server.running().ok_or("the own server does not answer")?;
         running.used_memory / running.keys.max(1)
     };
-    let limit = PieceLimit { keys: task.tempo.now().of(limit.keys), ..limit };
+    let limit = PieceLimit {
+        keys: task.tempo.now().of(limit.keys),
+        bytes: rate.map_or(limit.bytes, |rate| limit.bytes.min(rate / 4)),
+    };
     let slots: Vec<_> = left.iter().collect();
     let counts = count(own, &slots).await.map_err(|error| whole(&error))?;
     let (slots, keys) = piece(&counts, key_bytes, limit);
@@ -148,7 +159,7 @@ async fn next(task: &Task, own: &mut Lanes, left: &SlotSet, limit: PieceLimit) -
 async fn begin<M: Mover>(task: &Task, mover: &mut M, slots: &SlotSet) -> Result<bool, End> {
     let mut waiting = Instant::now();
     loop {
-        if is_unwanted(&task.wanted.borrow(), slots) {
+        if task.wanted.borrow().lacks(slots) {
             return Ok(false);
         }
         let reason = match mover.begin(slots).await.map_err(End::Failed)? {
@@ -195,7 +206,7 @@ async fn carry_through<M: Mover>(task: &Task, mover: &mut M, slots: &SlotSet, wi
                 return Err(Stop::Failed(reason));
             }
         };
-        let stop = if is_unwanted(&task.wanted.borrow(), slots) {
+        let stop = if task.wanted.borrow().lacks(slots) {
             Some(Stop::Unwanted)
         } else if queued > WAIT_AT_MOST {
             let seconds = WAIT_AT_MOST.as_secs();
@@ -223,8 +234,4 @@ async fn give_up<M: Mover>(mover: &mut M) {
     while Instant::now() < until && !matches!(mover.look().await, Ok(Phase::Over(_)) | Err(_)) {
         sleep(LOOK_EVERY).await;
     }
-}
-
-fn is_unwanted(wanted: &Wanted, slots: &SlotSet) -> bool {
-    wanted.stop || !slots.is_subset(&wanted.send.slots)
 }

@@ -1,0 +1,50 @@
+//! Which driver moves slots: the one that moves them in one piece where the servers have it, another one when that has to
+//! wait for too long or is not wanted.
+
+use std::time::Duration;
+
+use redisnode_tests::cluster::{LocalCluster, Spec};
+use redisnode_tests::servers::Server;
+use redisnode_tests::view;
+use redisnode_tests::wait::{check, wait_until};
+use redisnode_tests::workload::Options;
+
+use crate::run::{cases, load};
+
+cases! {
+    a_source_that_saves_for_long_gives_way_to_the_next_driver alone: "redis-8.6", "valkey-9.1";
+}
+
+/// Longer than a driver waits.
+const STEP: Duration = Duration::from_secs(90);
+/// How long the child of a server sleeps at each key, microseconds: with some hundred keys it outlives the test.
+const AT_EACH_KEY: &str = "1000000";
+
+fn a_source_that_saves_for_long_gives_way_to_the_next_driver(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec::of(2, 0));
+    let mut load = load(&cluster, Options { keys: 2_000, ..Options::default() });
+    let sources = cluster.ports();
+    for port in &sources {
+        view::text(*port, &["CONFIG", "SET", "rdb-key-save-delay", AT_EACH_KEY]).unwrap();
+        view::text(*port, &["BGSAVE"]).unwrap();
+    }
+    cluster.edit(|spec| spec.primaries = 3);
+    let in_one_piece = if server.kind() == "valkey" { "migrateslots" } else { "import" };
+    let shown = wait_until(STEP, "the status shows what was in the way, and the next driver", || {
+        let status = cluster.status()?;
+        let moves = status["moves"].as_array().cloned().unwrap_or_default();
+        let gave_way = moves.iter().find(|one| one["driver"] == "migrate" && one["tries"][0]["driver"] == in_one_piece);
+        gave_way.map(|one| one["tries"][0]["reason"].to_string()).ok_or_else(|| format!("{moves:?}"))
+    });
+    assert!(shown.contains("writes a dump") && shown.contains("30 s"), "{shown}");
+    cluster.wait_settled(STEP);
+    for port in &sources {
+        let info = view::text(*port, &["INFO", "persistence"]).unwrap();
+        assert!(info.contains("rdb_bgsave_in_progress:1"), "it was in the way all the while");
+    }
+    let stats = load.stop();
+    println!("{stats}");
+    stats.assert_no_errors();
+    load.audit(&cluster.ports()).assert_clean();
+    check(cluster.verify().is_ok(), String::new).unwrap();
+}
