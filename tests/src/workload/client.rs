@@ -4,8 +4,10 @@
 //! did not know yet waits for the lock on its connections, a refresh of the slots waits behind it, and the client polls
 //! no request while it refreshes. That is no fault of the servers, so a client is replaced, and its writes in flight
 //! count as stuck, not as errors. Only one thing tells this from servers that do not answer: a new client, started from
-//! nothing, writes to every part of the cluster at once. If it cannot, nothing is replaced and every time-out counts.
+//! nothing, writes to every part of the cluster at once. If it cannot, nothing is replaced, and a write that is not answered
+//! in time counts as an error unless the slot's owner takes another one at once.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use redis::{RedisError, cmd};
 use tokio::sync::watch;
 
 use crate::at::At;
+use crate::view::{self, slot_of};
 
 /// How often the client is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -73,6 +76,14 @@ impl Client {
         }
     }
 
+    /// Whether the owner of a slot takes a write to it at once: then one that is not answered waits in the client. (A client
+    /// that connects to an address where nobody is any more holds up all that it is asked meanwhile.)
+    pub(super) async fn owner_answers(&self, slot: u16) -> bool {
+        let seeds = self.seeds.clone();
+        let asked = tokio::task::spawn_blocking(move || takes_a_write(&seeds, slot));
+        matches!(tokio::time::timeout(PROOF, asked).await, Ok(Ok(Ok(()))))
+    }
+
     /// Watches for ever. `in_flight` says whether any write waits for an answer.
     pub(super) async fn watch(&self, in_flight: impl Fn() -> bool) {
         loop {
@@ -98,6 +109,23 @@ impl Client {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Current { connection, answered_at: Instant::now() };
         self.replaced.send_replace(());
     }
+}
+
+/// A key of this slot that no test has.
+fn key_in(slot: u16) -> String {
+    (0_u32..)
+        .map(|n| format!("proof-of-slot:{n}"))
+        .find(|key| slot_of(key.as_bytes()) == slot)
+        .expect("every slot has keys")
+}
+
+/// Whether the owner of a slot, as any of these shows it, takes a write to it on a fresh connection.
+fn takes_a_write(seeds: &[At], slot: u16) -> Result<(), String> {
+    let view = seeds.iter().find_map(|at| view::view(*at).ok()).ok_or("nobody shows the cluster")?;
+    let owner = view.owner_of_slots()[usize::from(slot)].ok_or("the slot has no owner")?;
+    let owner = &view.nodes[owner];
+    let ip: IpAddr = owner.host.parse().map_err(|_| format!("{} is no address", owner.host))?;
+    view::call(SocketAddr::new(ip, owner.port), &["SET", &key_in(slot), "1", "PX", "60000"]).map(drop)
 }
 
 async fn prove(mut connection: ClusterConnection, n: usize) -> Result<(), RedisError> {

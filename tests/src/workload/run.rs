@@ -300,6 +300,8 @@ async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, in
         }
     };
     let at = Instant::now();
+    let slot = slot_of(&name(write.key, write.kind));
+    let is_stuck = reply.is_none() && shared.client.owner_answers(slot).await;
     let mut models = lock(&shared.models);
     let model = &mut models[write.key as usize];
     model.busy = false;
@@ -308,7 +310,7 @@ async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, in
             shared.client.answered();
             let answer: Answer = commands::answer(&write.what, &reply);
             model.acknowledged(write, &answer, at);
-            let shard = shared.shard_of_slot[usize::from(slot_of(&name(write.key, write.kind)))];
+            let shard = shared.shard_of_slot[usize::from(slot)];
             lock(&shared.stats).acknowledged(shard, intended, at);
         }
         Some(Err(error)) => {
@@ -318,6 +320,10 @@ async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, in
                 kind if kind == "ASK" || kind == "MOVED" => lock(&shared.stats).redirects += 1,
                 kind => lock(&shared.stats).failed(kind, describe(write, &error.to_string())),
             }
+        }
+        None if is_stuck => {
+            model.uncertain(write);
+            lock(&shared.stats).stuck += 1;
         }
         None => {
             model.uncertain(write);
