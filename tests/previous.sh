@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The binaries of an earlier commit, for what must work together over versions: `previous.sh FOLDER REVISION` puts a clone
-# into FOLDER, builds it there as its own Makefile does, and prints where its binaries are. It takes minutes the first time.
+# into FOLDER, builds it there as its own Makefile does, and prints where it is. It takes minutes the first time.
 set -euo pipefail
 [ $# = 2 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
 cd "$(dirname "$0")/.."
@@ -10,4 +10,4 @@ git -C "$1" fetch --quiet origin "$commit" 2>/dev/null || git -C "$1" fetch --qu
 git -C "$1" checkout --quiet --force --detach "$commit"
 echo "building $(git log -1 --format='%h, %s' "$commit")" >&2
 env -u CARGO_TARGET_DIR make --silent -C "$1" build >&2
-realpath "$1/target/$(tests/setup.sh triple)/release"
+realpath "$1"

@@ -5,6 +5,7 @@ mod columns;
 pub mod rules;
 pub mod samples;
 mod structural;
+pub mod unknown;
 
 use redisnode_proto::spec::{ClusterSpec, KIND};
 use redisnode_proto::status::ClusterStatus;

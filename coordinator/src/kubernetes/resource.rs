@@ -1,6 +1,6 @@
 //! The RedisCluster as the API server has it, and as the planner wants it.
 
-use super::crd::PLURAL;
+use super::crd::{PLURAL, unknown};
 use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use redisnode_proto::ClusterId;
@@ -13,9 +13,13 @@ pub fn api_resource() -> ApiResource {
 }
 
 /// Reads and validates. The error is a sentence: the API server lets nothing wrong in, but an older definition of the
-/// resource might.
+/// resource might. What only a newer one has is left out.
 pub fn read(object: &DynamicObject) -> Result<RedisCluster, String> {
-    let spec = object.data.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
+    let mut spec = object.data.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
+    let unknown = unknown::take_out(&mut spec);
+    if !unknown.is_empty() {
+        tracing::debug!(name = object.name_any(), ?unknown, "the definition is a newer one than this program's");
+    }
     let spec = serde_json::from_value(spec).map_err(|error| format!("spec: {error}"))?;
     let resource = RedisCluster {
         api_version: API_VERSION.to_owned(),
@@ -62,7 +66,8 @@ mod tests {
     fn what_is_wrong_is_a_sentence() {
         let error = read(&object(serde_json::json!({"spec": {"numberOfMaster": 0}}))).unwrap_err();
         assert!(error.contains("numberOfMaster"), "{error}");
-        assert!(read(&object(serde_json::json!({"spec": {"masters": 3}}))).is_err());
+        let newer = read(&object(serde_json::json!({"spec": {"numberOfMaster": 4, "novelty": 3}}))).unwrap();
+        assert_eq!(newer.spec.number_of_master, 4, "a field of a newer definition is no reason to stop");
     }
 
     #[test]

@@ -27,11 +27,12 @@ pub(crate) fn install(namespace: &Namespace<'_>, server: &Server) {
     let kube = namespace.kube;
     // All cases share one definition, so it is no release's.
     kube.apply(include_str!("../../../charts/redis-coordinator/files/crd.yaml"));
-    release(namespace, server, "install", &kube.agent_image(), &kube.coordinator_image());
+    let install = ["install", "coordinator", &chart("redis-coordinator")];
+    release(namespace, server, &install, &kube.agent_image(), &kube.coordinator_image());
 }
 
-/// Installs or upgrades the release of the coordinator's chart, with these images, and waits until they run.
-pub(crate) fn release(namespace: &Namespace<'_>, server: &Server, verb: &str, agent: &Image, coordinator: &Image) {
+/// Has Helm make a release of the coordinator with these images, and waits until they run.
+pub(crate) fn release(namespace: &Namespace<'_>, server: &Server, words: &[&str], agent: &Image, coordinator: &Image) {
     let kube = namespace.kube;
     let image = kube.server_image(server);
     for image in [agent, coordinator, &image] {
@@ -42,7 +43,7 @@ pub(crate) fn release(namespace: &Namespace<'_>, server: &Server, verb: &str, ag
         "crd": {"install": false}, "image": of_values(coordinator), "agentImage": of_values(agent),
         "serverImage": image.name,
     });
-    let args = [verb, "coordinator", &chart("redis-coordinator"), "--namespace", &namespace.name, "--values", "-"];
+    let args = [words, &["--namespace", &namespace.name, "--values", "-"]].concat();
     let output = kube.run_with("helm", &args, &values.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     namespace.kubectl(&["rollout", "status", "deployment", "coordinator", "--timeout=60s"]);

@@ -1,6 +1,7 @@
 //! A coordinator of an earlier commit is replaced by this one, and by itself again, under a client's writes.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redisnode_tests::kube::{Kubernetes, Pod};
@@ -28,13 +29,17 @@ fn a_coordinator_of_the_previous_commit_is_replaced_and_comes_back_and_nobody_no
     };
     let Some(kube) = Kubernetes::shared() else { return };
     let scene = Scene::set(kube, "upgrade", &servers::system());
-    let programs = |folder: Option<&PathBuf>| match folder {
-        Some(folder) => ["redisnode", "redis-coordinator"].map(|program| kube.previous_image(program, folder)),
-        None => [kube.agent_image(), kube.coordinator_image()],
-    };
     let run = |folder: Option<&PathBuf>| {
-        let [agent, coordinator] = programs(folder);
-        release(&scene.namespace, &scene.server, "upgrade", &agent, &coordinator);
+        let [agent, coordinator] = match folder {
+            Some(folder) => ["redisnode", "redis-coordinator"].map(|name| kube.previous_image(name, &binaries(folder))),
+            None => [kube.agent_image(), kube.coordinator_image()],
+        };
+        let root = folder.cloned().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        // Helm brings the definition first, and the coordinator after it.
+        let definition = root.join("charts/redis-coordinator/files/crd.yaml");
+        kube.apply(&fs::read_to_string(definition).expect("each commit has the definition"));
+        let chart = root.join("charts/redis-coordinator").display().to_string();
+        release(&scene.namespace, &scene.server, &["upgrade", "coordinator", &chart], &agent, &coordinator);
     };
     run(Some(&previous));
     let cluster = Cluster::apply(&scene.namespace, "rc", "numberOfMaster: 3\nreplicationFactor: 1");
@@ -55,6 +60,13 @@ fn a_coordinator_of_the_previous_commit_is_replaced_and_comes_back_and_nobody_no
     }
     load.end();
     same_pods(&before, &cluster.pods().unwrap());
+}
+
+/// Where the Makefile of a clone leaves its binaries: there is one target.
+fn binaries(clone: &Path) -> PathBuf {
+    let targets = fs::read_dir(clone.join("target")).expect("it was built");
+    let folders = targets.filter_map(|entry| Some(entry.ok()?.path().join("release")));
+    folders.into_iter().find(|folder| folder.join("redis-coordinator").exists()).expect("it has static binaries")
 }
 
 /// None of these pods is another one, or has restarted.

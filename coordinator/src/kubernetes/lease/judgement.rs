@@ -1,7 +1,7 @@
 //! Who leads, as pure rules over what was seen of the Lease. Clocks of other machines are never compared with our own: a
 //! holder is dead when its Lease has not changed for its duration, by our clock since we saw it last.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// For how long a leader that does not renew is left alone.
 pub(super) const DURATION: Duration = Duration::from_secs(15);
@@ -31,8 +31,34 @@ pub(super) enum Verdict {
     Follow,
 }
 
+/// What a process that does not lead remembers of the Lease.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    last: Option<(Seen, Instant)>,
+}
+
+impl Watched {
+    /// The Lease was read; the answer came at `answered_at`. What to do about it. A new sight counts from the answer, not
+    /// from the question: that may have been on its way for as long as the Lease lasts, and the holder renewed it meanwhile
+    /// (seen: a process that had been cut off took the Lease of a living leader).
+    pub(super) fn saw(&mut self, now: Seen, me: &str, answered_at: Instant) -> Verdict {
+        let since = match self.last.take() {
+            Some((before, since)) if before == now => since,
+            _ => answered_at,
+        };
+        let verdict = judge(&now, me, answered_at.saturating_duration_since(since));
+        self.last = Some((now, since));
+        verdict
+    }
+
+    /// Who held it when it was read last.
+    pub(super) fn holder(&self) -> Option<&str> {
+        self.last.as_ref()?.0.holder.as_deref()
+    }
+}
+
 /// What to do about a Lease that has not changed since `unchanged_for`.
-pub(super) fn judge(seen: &Seen, me: &str, unchanged_for: Duration) -> Verdict {
+fn judge(seen: &Seen, me: &str, unchanged_for: Duration) -> Verdict {
     match seen.holder.as_deref() {
         None | Some("") => Verdict::Take,
         Some(holder) if holder == me => Verdict::Take,
@@ -65,6 +91,19 @@ mod tests {
         assert_eq!(judge(&held_by("a"), "b", Duration::from_secs(15)), Verdict::Take);
         let patient = Seen { duration: Duration::from_mins(1), ..held_by("a") };
         assert_eq!(judge(&patient, "b", Duration::from_secs(59)), Verdict::Follow);
+    }
+
+    #[test]
+    fn a_holder_is_dead_only_when_two_answers_that_far_apart_show_the_same() {
+        let mut watched = Watched::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let renewed = |version: &str| Seen { version: version.to_owned(), ..held_by("a") };
+        assert_eq!(watched.saw(renewed("1"), "b", at(0)), Verdict::Follow);
+        assert_eq!(watched.saw(renewed("2"), "b", at(60)), Verdict::Follow, "it was renewed while nothing was heard");
+        assert_eq!(watched.saw(renewed("2"), "b", at(74)), Verdict::Follow);
+        assert_eq!(watched.saw(renewed("2"), "b", at(75)), Verdict::Take);
+        assert_eq!(watched.holder(), Some("a"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::Mutex;
 
-use self::judgement::{DURATION, GIVE_UP_AFTER, RENEW_EVERY, Seen, Verdict, judge, lasts, may_write};
+use self::judgement::{DURATION, GIVE_UP_AFTER, RENEW_EVERY, Seen, Verdict, Watched, lasts, may_write};
 use crate::failure::whole;
 use crate::term::TermStore;
 
@@ -61,10 +61,10 @@ impl std::fmt::Debug for Leadership {
 /// Waits until this process leads.
 pub async fn win(client: Client, name: &LeaseName) -> Leadership {
     let api: Api<Lease> = Api::namespaced(client, &name.namespace);
-    let mut last: Option<(Seen, Instant)> = None;
+    let mut watched = Watched::default();
     let mut told = None;
     loop {
-        match attempt(&api, name, &mut last).await {
+        match attempt(&api, name, &mut watched).await {
             Ok(Some(held)) => {
                 tracing::info!(identity = name.identity, "leads from now on");
                 let life = held.lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
@@ -73,55 +73,56 @@ pub async fn win(client: Client, name: &LeaseName) -> Leadership {
                 };
             }
             Ok(None) => {
-                let holder = last.as_ref().and_then(|(seen, _)| seen.holder.clone());
+                let holder = watched.holder().map(str::to_owned);
                 if told != holder {
                     tracing::info!(holder, "waits: another coordinator leads");
                     told = holder;
                 }
             }
-            Err(error) => tracing::warn!(error = whole(&error), "cannot use the Lease; tries again"),
+            Err(why) => tracing::warn!(why, "cannot use the Lease; tries again"),
         }
         tokio::time::sleep(RENEW_EVERY).await;
     }
 }
 
-async fn attempt(
-    api: &Api<Lease>,
-    name: &LeaseName,
-    last: &mut Option<(Seen, Instant)>,
-) -> Result<Option<Held>, kube::Error> {
+async fn attempt(api: &Api<Lease>, name: &LeaseName, watched: &mut Watched) -> Result<Option<Held>, String> {
     let sent = Instant::now();
-    let Some(lease) = api.get_opt(&name.name).await? else {
+    let found = within(api.get_opt(&name.name)).await?;
+    let Some(lease) = found else {
         let metadata = ObjectMeta { name: Some(name.name.clone()), ..ObjectMeta::default() };
         let mut lease = Lease { metadata, spec: None };
         sign(&mut lease, &name.identity, true);
-        let created = api.create(&PostParams::default(), &lease).await;
-        return conflict_is_none(created.map(|lease| Held { lease, renewed_at: sent }));
+        return write(api.create(&PostParams::default(), &lease), sent).await;
     };
-    let now = seen(&lease);
-    let since = match last {
-        Some((before, since)) if *before == now => *since,
-        _ => sent,
-    };
-    *last = Some((now.clone(), since));
-    if judge(&now, &name.identity, since.elapsed()) == Verdict::Follow {
+    if watched.saw(seen(&lease), &name.identity, Instant::now()) == Verdict::Follow {
         return Ok(None);
     }
     // Also for a Lease that is ours already: this process is another one than the one that took it.
     let mut lease = lease;
     sign(&mut lease, &name.identity, true);
     let sent = Instant::now();
-    let replaced = api.replace(&name.name, &PostParams::default(), &lease).await;
-    conflict_is_none(replaced.map(|lease| Held { lease, renewed_at: sent }))
+    write(api.replace(&name.name, &PostParams::default(), &lease), sent).await
 }
 
-/// A conflict means that somebody else wrote first.
-fn conflict_is_none<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The Lease as it was written; none after a conflict, which means that somebody else wrote first.
+async fn write(
+    written: impl Future<Output = Result<Lease, kube::Error>>,
+    sent: Instant,
+) -> Result<Option<Held>, String> {
+    let conflict_is_none = async {
+        match written.await {
+            Ok(lease) => Ok(Some(Held { lease, renewed_at: sent })),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    within(conflict_is_none).await
+}
+
+/// One request. What takes longer says too little of what is: the next one is as good.
+async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
+    let answer = tokio::time::timeout(GIVE_UP_AFTER, request).await;
+    answer.map_err(|_| "the API server does not answer".to_owned())?.map_err(|error| whole(&error))
 }
 
 fn seen(lease: &Lease) -> Seen {
