@@ -191,7 +191,7 @@ impl Model {
         self.plan_from_heard()
     }
 
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         for (name, sim) in &self.nodes {
             if sim.speaks && sim.machine.presence == Presence::Present {
                 let report = self.report(sim);
