@@ -7,6 +7,7 @@ mod nodes;
 
 use std::collections::BTreeSet;
 
+use redisnode_proto::event::Event;
 use redisnode_proto::job::Job;
 use redisnode_proto::status::{ClusterStatus, Counts, Move, Progress};
 use redisnode_proto::{NodeName, SlotSet};
@@ -41,7 +42,7 @@ pub(crate) fn show(seen: &Seen) -> ClusterStatus {
         moves: moves(seen),
         waiting_for,
         nodes: nodes::list(seen),
-        events: Vec::new(),
+        events: events(seen),
         columns: None,
         selector: None,
         coordinator: None,
@@ -76,6 +77,23 @@ fn in_sync(seen: &Seen, shard: &Shard) -> usize {
 fn moves(seen: &Seen) -> Vec<Move> {
     let reports = seen.facts.nodes.iter().filter_map(|node| Some((node.name, node.report?)));
     reports.flat_map(|(source, report)| report.jobs.iter().map(|job| Move::of(source, job))).collect()
+}
+
+/// What each agent tells of its node, by time. Who it is about is said where the sentence does not.
+fn events(seen: &Seen) -> Vec<Event> {
+    let told = |(name, event): (&NodeName, &Event)| {
+        let message = if event.message.contains(name.as_str()) {
+            event.message.clone()
+        } else {
+            format!("{name}: {}", event.message)
+        };
+        Event { message, ..event.clone() }
+    };
+    let reports = seen.facts.nodes.iter().filter_map(|node| Some((node.name, node.report?)));
+    let mut events: Vec<Event> =
+        reports.flat_map(|(name, report)| report.events.iter().map(move |event| (name, event))).map(told).collect();
+    events.sort_by_key(|event| event.at_unix_ms);
+    events
 }
 
 /// Moves in flight: what agents report as jobs, and slots whose move has not begun.

@@ -51,6 +51,11 @@ pub(in crate::node) struct Wanted {
 }
 
 impl Wanted {
+    /// Whether nothing new is to be begun.
+    pub(super) fn only_finishes(&self) -> bool {
+        self.stop || self.send.slots == self.send.open
+    }
+
     /// Whether some of these slots are not to be moved any more.
     pub(super) fn lacks(&self, slots: &SlotSet) -> bool {
         self.stop || !slots.is_subset(&self.send.slots)

@@ -19,6 +19,8 @@ use super::open_now::OpenNow;
 
 /// A move that failed is tried again after so long, and shown meanwhile.
 const RETRY_AFTER: Millis = Millis(1000);
+/// The same where nothing new is to be begun: what is open is finished soon.
+const FINISH_AFTER: Millis = Millis(100);
 
 /// All moves of one source.
 #[derive(Default)]
@@ -70,6 +72,7 @@ impl Jobs {
         for send in sends {
             let target = send.target.clone();
             let wanted = Wanted { send, stop: false };
+            let again = if wanted.only_finishes() { FINISH_AFTER } else { RETRY_AFTER };
             match entries.get(&target) {
                 Some(entry) if entry.running => {
                     entry.wanted.send_if_modified(|held| {
@@ -78,7 +81,7 @@ impl Jobs {
                         changed
                     });
                 }
-                Some(entry) if entry.ended_at.is_some_and(|at| now.since(at) < RETRY_AFTER) => {}
+                Some(entry) if entry.ended_at.is_some_and(|at| now.since(at) < again) => {}
                 Some(_) | None => {
                     let memory = Arc::clone(self.tries().entry(target.clone()).or_default());
                     entries.insert(target.clone(), start(shared, wanted, memory, now, tasks));

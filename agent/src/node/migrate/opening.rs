@@ -10,6 +10,8 @@ use super::super::shared::whole;
 use super::pair::{Pair, count};
 use crate::resp::{Command, Lanes, RespError};
 
+/// Where the bytes a second are bounded a group is an eighth of a second: three of them are open, and a pause waits for them.
+const SMALL: u64 = 8;
 const IMPORT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Opens slots of one move.
@@ -26,7 +28,10 @@ impl Opener {
 
     /// Takes slots from `left`: those that are open already come first, alone; then few enough to be open together.
     pub(super) async fn choose(&mut self, left: &SlotSet, open: &SlotSet) -> Result<Vec<Slot>, RespError> {
-        let limit = group_limit(self.pair.marks_survive());
+        let mut limit = group_limit(self.pair.marks_survive());
+        if let Some((rate, bytes)) = self.pair.bounds().max_bytes_per_second.zip(self.pair.key_bytes()) {
+            limit.keys = limit.keys.min(rate / SMALL / bytes.max(1));
+        }
         let resumed: Vec<Slot> = left.intersection(open).iter().take(limit.slots).collect();
         if !resumed.is_empty() {
             return Ok(resumed);

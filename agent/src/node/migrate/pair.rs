@@ -40,6 +40,12 @@ impl Pair {
         self.shared.state().ledger.layout.as_ref().map(|layout| layout.settings.migration).unwrap_or_default()
     }
 
+    /// The size of a key of the source, bytes, as far as it is known: what its server uses, by its keys.
+    pub(super) fn key_bytes(&self) -> Option<u64> {
+        let state = self.shared.state();
+        state.server.running().map(|running| running.used_memory / running.keys.max(1))
+    }
+
     /// So many bytes are about to be sent: how long to wait before, where the spec bounds them.
     pub(super) fn pay(&self, bytes: u64) -> Duration {
         self.shared.jobs.sent(&self.shared, bytes, self.bounds().max_bytes_per_second)

@@ -147,8 +147,9 @@ impl Shipper {
             let most = if alone { 1 } else { self.pace.in_flight(task.tempo.now().in_one_go()) };
             while failed.is_none() && flying.len() < most {
                 let Some(batch) = batches.next() else { break };
+                // What is open is finished at once when nothing more is wanted.
                 let paid = self.pair.pay(batch.bytes);
-                if paid > Duration::ZERO {
+                if paid > Duration::ZERO && !task.wanted.borrow().only_finishes() {
                     tokio::time::sleep(paid).await;
                 }
                 let sent = self.sender.send(&self.route.command(&batch)).await;

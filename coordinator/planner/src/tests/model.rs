@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redisnode_proto::event::Problem;
+use redisnode_proto::event::{Event, Problem};
 use redisnode_proto::ledger::Ledger;
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
 use redisnode_proto::spec::{ClusterSpec, ContainerMemory, Moves};
@@ -47,6 +47,7 @@ pub(super) struct Sim {
     pub(super) retired: bool,
     pub(super) data_lost: Option<String>,
     pub(super) problems: Vec<Problem>,
+    pub(super) events: Vec<Event>,
     pub(super) restart_needed: bool,
     pub(super) version: ServerVersion,
 }
@@ -169,6 +170,7 @@ impl Model {
             retired: false,
             data_lost: None,
             problems: Vec::new(),
+            events: Vec::new(),
             restart_needed: false,
             version: version(1),
         }
@@ -247,7 +249,7 @@ impl Model {
             restart_needed: if sim.restart_needed { vec!["maxmemory".to_owned()] } else { Vec::new() },
             jobs: Vec::new(),
             problems: sim.problems.clone(),
-            events: Vec::new(),
+            events: sim.events.clone(),
         }
     }
 

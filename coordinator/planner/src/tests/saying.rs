@@ -1,6 +1,6 @@
 //! What the status says: nothing that was not seen, and nothing better than it is.
 
-use redisnode_proto::event::Problem;
+use redisnode_proto::event::{Event, Problem, Severity};
 use redisnode_proto::status::{ConditionType, Truth};
 use redisnode_proto::topology::{Direction, OpenSlot};
 use redisnode_proto::{ConfigEpoch, Millis, Slot};
@@ -41,6 +41,22 @@ fn an_owner_that_is_dead_for_sure_leaves_its_slots_uncovered() {
     let plan = model.plan();
     assert_eq!(condition(&plan, ConditionType::ClusterOK), Truth::False);
     assert_eq!(plan.status.counts.slots_covered, 16384 - 2 * 3277);
+}
+
+#[test]
+fn what_agents_tell_is_in_the_status_by_time_with_who_it_is_about() {
+    let mut model = settled(3, 0);
+    let event = |at_unix_ms, message: &str| Event {
+        number: 1,
+        severity: Severity::Normal,
+        reason: "TakenOver".to_owned(),
+        message: message.to_owned(),
+        at_unix_ms,
+    };
+    model.sim(2).events = vec![event(5, "demo-2 leads"), event(9, "the server has restarted")];
+    model.sim(0).events = vec![event(7, "the slots are claimed")];
+    let told: Vec<String> = model.plan().status.events.into_iter().map(|event| event.message).collect();
+    assert_eq!(told, ["demo-2 leads", "demo-0: the slots are claimed", "demo-2: the server has restarted"]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ enum Known {
 /// Takes the fields out of a spec that this program does not know, and names them.
 pub fn take_out(spec: &mut Value) -> Vec<String> {
     static KNOWN: OnceLock<Known> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| Known::of(&super::schema()["properties"]["spec"]));
+    let known = KNOWN.get_or_init(|| super::schema().pointer("/properties/spec").map_or(Known::All, Known::of));
     let mut unknown = Vec::new();
     known.keep(spec, "spec", &mut unknown);
     unknown
@@ -26,8 +26,9 @@ pub fn take_out(spec: &mut Value) -> Vec<String> {
 
 impl Known {
     fn of(schema: &Value) -> Self {
-        match schema["properties"].as_object() {
-            Some(fields) if schema["x-kubernetes-preserve-unknown-fields"] != true => {
+        let has_all = schema.get("x-kubernetes-preserve-unknown-fields").is_some_and(|all| *all == true);
+        match schema.get("properties").and_then(Value::as_object) {
+            Some(fields) if !has_all => {
                 Self::Fields(fields.iter().map(|(name, field)| (name.clone(), Self::of(field))).collect())
             }
             _ => Self::All,

@@ -92,11 +92,10 @@ async fn pieces<M: Mover>(task: &Task, pair: &Pair, mover: &mut M, moved: impl F
         if wanted.stop || left.is_empty() {
             return Ok(());
         }
-        let (slots, keys, key_bytes) =
-            next(task, &mut own, &left, M::LIMIT, pair.bounds().max_bytes_per_second).await.map_err(End::Failed)?;
+        let (slots, keys, key_bytes) = next(task, pair, &mut own, &left, M::LIMIT).await.map_err(End::Failed)?;
         task.pause(pair.pay(keys.saturating_mul(key_bytes)), &slots).await;
         if !begin(task, mover, &slots).await? {
-            return Ok(());
+            continue;
         }
         let within = Duration::from_millis(deadline(keys, key_bytes).0);
         let over = carry_through(task, mover, &slots, within).await;
@@ -135,16 +134,13 @@ fn stayed(slots: &SlotSet, arrived: &SlotSet, reason: &str) -> String {
 /// servers send it as fast as they can.
 async fn next(
     task: &Task,
+    pair: &Pair,
     own: &mut Lanes,
     left: &SlotSet,
     limit: PieceLimit,
-    rate: Option<u64>,
 ) -> Result<(SlotSet, u64, u64), String> {
-    let key_bytes = {
-        let state = task.shared.state();
-        let running = state.server.running().ok_or("the own server does not answer")?;
-        running.used_memory / running.keys.max(1)
-    };
+    let rate = pair.bounds().max_bytes_per_second;
+    let key_bytes = pair.key_bytes().ok_or("the own server does not answer")?;
     let limit = PieceLimit {
         keys: task.tempo.now().of(limit.keys),
         bytes: rate.map_or(limit.bytes, |rate| limit.bytes.min(rate / 4)),
