@@ -1,0 +1,31 @@
+//! The budgets for the client's latency that the product is measured with. One place knows whether the resource has the
+//! field, for a field that it does not know is refused.
+
+use redisnode_tests::servers::Server;
+
+use crate::atomic::Atomic;
+
+/// Whether the resource has `migration.maxLatency`.
+const FIELD_EXISTS: bool = false;
+
+/// The product's default.
+pub(crate) const DEFAULT: &str = "";
+/// Ten times the default.
+pub(crate) const WIDE: &str = "50ms";
+/// No limit.
+pub(crate) const OFF: &str = "0ms";
+
+/// The budgets to measure with on a server: those that a goal speaks of.
+pub(crate) fn all(_server: &Server, atomic: Option<Atomic>) -> Vec<&'static str> {
+    match atomic {
+        _ if !FIELD_EXISTS => vec![DEFAULT],
+        None => vec![DEFAULT, WIDE],
+        Some(Atomic::MigrateSlots) => vec![DEFAULT, OFF],
+        Some(Atomic::Import) => vec![DEFAULT],
+    }
+}
+
+/// The line of the resource's `spec`, if there is any to write.
+pub(crate) fn line(budget: &str) -> Option<String> {
+    (budget != DEFAULT).then(|| format!("migration: {{maxLatency: {budget}}}"))
+}
