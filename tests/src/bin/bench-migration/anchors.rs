@@ -79,7 +79,10 @@ fn script(raw: &Raw, data: Data, results: &mut Results, server: &Server, directi
         let pace = Pace { keys: SCRIPT_KEYS, in_flight, connections: 1, open: 256 };
         for direction in Direction::ALL {
             let name = || format!("{SCRIPT_KEYS} keys x {in_flight}");
-            runs.push((direction, raw.scripted(data, direction, name, |pairs| script::run(pairs, pace))));
+            runs.push((
+                direction,
+                raw.scripted(data, direction, name, |pairs| script::run(pairs, raw.primaries(), pace)),
+            ));
         }
     }
     for direction in directions {
@@ -103,12 +106,16 @@ impl Raw {
         servers.create_of(&servers.ports[..3], 0);
         let raw = Self(servers);
         raw.join(raw.fourth());
-        wait_until(AGREE, "the fourth node joins", || view::agreed(&raw.0.ports[..4]));
+        wait_until(AGREE, "the fourth node joins", || view::agreed(raw.primaries()));
         raw
     }
 
     pub(crate) fn first(&self) -> u16 {
         self.0.ports[0]
+    }
+
+    pub(crate) fn primaries(&self) -> &[u16] {
+        &self.0.ports[..4]
     }
 
     fn fourth(&self) -> u16 {
@@ -128,19 +135,19 @@ impl Raw {
         name: impl FnOnce() -> String,
         act: impl FnOnce(&[crate::plan::Pair]),
     ) -> Measured {
-        let before = wait_until(AGREE, "the nodes agree", || view::agreed(&self.0.ports[..4]));
+        let before = wait_until(AGREE, "the nodes agree", || view::agreed(self.primaries()));
         let pairs = pairs(&before, self.fourth(), direction);
         let run = Run::prepare(self.first(), self.fourth(), data, direction);
         let began = Instant::now();
         act(&pairs);
         let measured = run.finish(|_| began, name);
-        wait_until(AGREE, "the nodes agree", || view::agreed(&self.0.ports[..4]));
+        wait_until(AGREE, "the nodes agree", || view::agreed(self.primaries()));
         measured
     }
 
     /// A move by redis-cli: it begins with the first slot that is seen to be opened.
     pub(crate) fn cli(&self, data: Data, direction: Direction, options: &[&str]) -> Measured {
-        let before = wait_until(AGREE, "the nodes agree", || view::agreed(&self.0.ports[..4]));
+        let before = wait_until(AGREE, "the nodes agree", || view::agreed(self.primaries()));
         let fourth = before.on_port(self.fourth()).expect("the fourth node is known").id.clone();
         let first = format!("127.0.0.1:{}", self.first());
         let weight = format!("{fourth}=0");
@@ -164,7 +171,7 @@ impl Raw {
         let command = Instant::now();
         self.0.cli(&words);
         let measured = run.finish(|run| run.first_seen().unwrap_or(command), || options.join(" "));
-        wait_until(AGREE, "the nodes agree", || view::agreed(&self.0.ports[..4]));
+        wait_until(AGREE, "the nodes agree", || view::agreed(self.primaries()));
         measured
     }
 

@@ -122,7 +122,8 @@ fn note(report: &Report, running: &mut BTreeSet<Names>, spans: &Spans) {
         });
         span.start = span.start.min(start);
         span.end = now;
-        span.drivers.insert(job.driver.clone());
+        // A job that has not chosen yet has none.
+        span.drivers.extend(Some(job.driver.clone()).filter(|driver| !driver.is_empty()));
         span.failed.extend(job.tries.iter().map(|failed| failed.reason.clone()));
         seen.insert(names);
     }

@@ -27,11 +27,11 @@ pub(crate) struct Pace {
     pub(crate) open: usize,
 }
 
-/// Moves all pairs at the same time.
-pub(crate) fn run(pairs: &[Pair], pace: Pace) {
+/// Moves all pairs at the same time; `primaries` are told of the new owners.
+pub(crate) fn run(pairs: &[Pair], primaries: &[u16], pace: Pace) {
     std::thread::scope(|scope| {
         for pair in pairs {
-            scope.spawn(move || Mover::connect(pair, pace).run());
+            scope.spawn(move || Mover::connect(pair, primaries, pace).run());
         }
     });
 }
@@ -42,6 +42,7 @@ struct Mover<'a> {
     source: Connection,
     target: Connection,
     finder: Connection,
+    others: Vec<Connection>,
     carriers: Vec<Carrier>,
 }
 
@@ -51,7 +52,8 @@ struct Carrier {
 }
 
 impl<'a> Mover<'a> {
-    fn connect(pair: &'a Pair, pace: Pace) -> Self {
+    fn connect(pair: &'a Pair, primaries: &[u16], pace: Pace) -> Self {
+        let others = primaries.iter().filter(|port| ![pair.source, pair.target].contains(port));
         let carrier = |_| Carrier { connection: connect(pair.source), flying: 0 };
         Self {
             pair,
@@ -59,6 +61,7 @@ impl<'a> Mover<'a> {
             source: connect(pair.source),
             target: connect(pair.target),
             finder: connect(pair.source),
+            others: others.map(|port| connect(*port)).collect(),
             carriers: (0..pace.connections).map(carrier).collect(),
         }
     }
@@ -71,6 +74,11 @@ impl<'a> Mover<'a> {
             self.ship(group);
             set_slots(&mut self.target, group, "NODE", &self.pair.target_id);
             set_slots(&mut self.source, group, "NODE", &self.pair.target_id);
+            // Targets that take slots at the same time may come to the same epoch; then the others would believe the old
+            // owner for ever (seen on Redis 7.0).
+            for other in &mut self.others {
+                set_slots(other, group, "NODE", &self.pair.target_id);
+            }
         }
     }
 

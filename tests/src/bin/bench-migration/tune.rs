@@ -41,7 +41,7 @@ pub(crate) fn measure(server: &Server, wanted: &Wanted) {
     for open in [16, 256, 2048] {
         let pace = Pace { keys: 100, in_flight: 2, connections: 1, open };
         for direction in Direction::ALL {
-            let run = raw.scripted(data, direction, String::new, |pairs| script::run(pairs, pace));
+            let run = raw.scripted(data, direction, String::new, |pairs| script::run(pairs, raw.primaries(), pace));
             show(&format!("{open} at once"), direction, &run, data);
         }
     }
@@ -50,7 +50,7 @@ pub(crate) fn measure(server: &Server, wanted: &Wanted) {
     for (keys, in_flight, connections, open) in PACES {
         let pace = Pace { keys, in_flight, connections, open };
         for direction in Direction::ALL {
-            let run = raw.scripted(data, direction, String::new, |pairs| script::run(pairs, pace));
+            let run = raw.scripted(data, direction, String::new, |pairs| script::run(pairs, raw.primaries(), pace));
             show(&format!("{keys} x {in_flight} x {connections}, {open}"), direction, &run, data);
         }
     }
