@@ -61,7 +61,8 @@ pub(crate) fn measure(server: &Server, data: Data, wanted: &Wanted, results: &mu
     {
         if wanted.way(word) {
             // Even when one direction alone is wanted the other brings the cluster back for what follows.
-            for direction in Direction::ALL {
+            let ends = way == Way::Cli && !directions.contains(&Direction::Shrink);
+            for direction in Direction::ALL.into_iter().filter(|direction| *direction == Direction::Grow || !ends) {
                 add(direction, way.clone(), raw.cli(data, direction, options));
             }
         }

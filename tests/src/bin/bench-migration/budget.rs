@@ -1,9 +1,8 @@
 //! The budgets for the client's latency that the product is measured with. One place knows whether the resource has the
 //! field, for a field that it does not know is refused.
 
-use redisnode_tests::servers::Server;
-
 use crate::atomic::Atomic;
+use crate::data::Data;
 
 /// Whether the resource has `migration.maxLatency`.
 const FIELD_EXISTS: bool = false;
@@ -15,10 +14,10 @@ pub(crate) const WIDE: &str = "50ms";
 /// No limit.
 pub(crate) const OFF: &str = "0ms";
 
-/// The budgets to measure with on a server: those that a goal speaks of.
-pub(crate) fn all(_server: &Server, atomic: Option<Atomic>) -> Vec<&'static str> {
+/// The budgets to measure with: those that a goal speaks of.
+pub(crate) fn all(data: Data, atomic: Option<Atomic>) -> Vec<&'static str> {
     match atomic {
-        _ if !FIELD_EXISTS => vec![DEFAULT],
+        _ if !FIELD_EXISTS || data.is_one_big_key() => vec![DEFAULT],
         None => vec![DEFAULT, WIDE],
         Some(Atomic::MigrateSlots) => vec![DEFAULT, OFF],
         Some(Atomic::Import) => vec![DEFAULT],

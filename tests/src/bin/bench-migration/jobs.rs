@@ -29,6 +29,8 @@ pub(crate) struct Span {
     pub(crate) drivers: BTreeSet<String>,
     /// Tries that failed.
     pub(crate) failed: BTreeSet<String>,
+    /// Why it did not go on for a while.
+    pub(crate) stalled: BTreeSet<String>,
 }
 
 type Spans = Arc<Mutex<BTreeMap<Names, Span>>>;
@@ -76,6 +78,11 @@ impl JobWatch {
         let names = drivers.into_iter().cloned().collect::<Vec<_>>().join("+");
         if failed.is_empty() { names } else { format!("{names}, failed tries: {failed:?}") }
     }
+
+    /// Why jobs did not go on for a while.
+    pub(crate) fn stalled(&self) -> BTreeSet<String> {
+        self.spans().into_values().flat_map(|span| span.stalled).collect()
+    }
 }
 
 impl Drop for JobWatch {
@@ -119,12 +126,14 @@ fn note(report: &Report, running: &mut BTreeSet<Names>, spans: &Spans) {
             end: now,
             drivers: BTreeSet::new(),
             failed: BTreeSet::new(),
+            stalled: BTreeSet::new(),
         });
         span.start = span.start.min(start);
         span.end = now;
         // A job that has not chosen yet has none.
         span.drivers.extend(Some(job.driver.clone()).filter(|driver| !driver.is_empty()));
         span.failed.extend(job.tries.iter().map(|failed| failed.reason.clone()));
+        span.stalled.extend(job.stalled.clone());
         seen.insert(names);
     }
     for names in running.difference(&seen) {

@@ -52,7 +52,11 @@ fn main() {
         }
     }
     println!("{}", results.table());
-    timelines.iter().for_each(|timeline| println!("{timeline}"));
-    goals::of(&results, &timelines).iter().for_each(|goal| println!("{goal}"));
+    for timeline in &timelines {
+        println!("{timeline}");
+    }
+    for goal in goals::of(&results, &timelines) {
+        println!("{goal}");
+    }
     println!("all of it in {} s", begun.elapsed().as_secs());
 }

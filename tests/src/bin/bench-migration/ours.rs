@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use redisnode_tests::cluster::{LocalCluster, Spec};
+use redisnode_tests::measure::table::time;
 use redisnode_tests::servers::Server;
 
 use crate::atomic;
@@ -25,16 +26,15 @@ pub(crate) fn measure(server: &Server, data: Data, wanted: &Wanted, results: &mu
     let mut cluster = LocalCluster::start(server, Spec::of(3, 0));
     data.fill(cluster.first_port());
     let atomic = atomic::has(cluster.first_port());
-    for budget in budget::all(server, atomic) {
+    for budget in budget::all(data, atomic) {
         cluster.edit(|spec| spec.lines = budget::line(budget).into_iter().collect());
         cluster.wait_settled(SETTLES);
-        let directions = wanted.directions(&server.family);
         let mut runs: Vec<(Direction, Measured)> = Vec::new();
         for _ in 0..TIMES {
             runs.push((Direction::Grow, once(&mut cluster, data, Direction::Grow)));
             runs.push((Direction::Shrink, once(&mut cluster, data, Direction::Shrink)));
         }
-        for direction in directions {
+        for direction in wanted.directions(&server.family) {
             let of = runs.iter().filter(|(other, _)| *other == direction).map(|(_, run)| run.clone()).collect();
             results.add(Line {
                 server: server.version.clone(),
@@ -57,7 +57,10 @@ fn once(cluster: &mut LocalCluster, data: Data, direction: Direction) -> Measure
     // An agent's Report is the word that counts; a job too short for it is seen by the owners alone.
     let began = |run: &Run| jobs.first_start().or(run.first_seen()).unwrap_or(command);
     let measured = run.finish(began, || jobs.drivers());
-    eprintln!("    one run: {:?} with {}", measured.took, measured.how);
+    eprintln!("    {}: {} with {}", direction.name(), time(measured.took), measured.how);
+    for reason in jobs.stalled() {
+        eprintln!("      held up: {reason}");
+    }
     cluster.wait_settled(SETTLES);
     measured
 }

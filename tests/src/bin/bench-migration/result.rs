@@ -131,7 +131,7 @@ pub(crate) fn ratio(one: &Line, other: &Line) -> f64 {
 impl Way {
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Ours(budget) if budget.is_empty() => "redisnode".to_owned(),
+            Self::Ours("") => "redisnode".to_owned(),
             Self::Ours(budget) => format!("redisnode, budget {budget}"),
             Self::Cli => "cli as it comes".to_owned(),
             Self::Tuned => "cli tuned".to_owned(),

@@ -86,7 +86,7 @@ impl<'a> Mover<'a> {
     fn ship(&mut self, slots: &[u16]) {
         let mut parts = slots.chunks(LOOKED_AT);
         let mut asked = parts.next();
-        asked.into_iter().for_each(|part| ask(&mut self.finder, part));
+        ask(&mut self.finder, asked.unwrap_or_default());
         let mut turn = 0;
         while let Some(part) = asked {
             let mut batches: VecDeque<Vec<Vec<u8>>> = VecDeque::new();
@@ -98,7 +98,7 @@ impl<'a> Mover<'a> {
                 batches.extend(keys.chunks(keys.len().div_ceil(commands).max(1)).map(<[_]>::to_vec));
             }
             asked = parts.next();
-            asked.into_iter().for_each(|part| ask(&mut self.finder, part));
+            ask(&mut self.finder, asked.unwrap_or_default());
             for batch in batches {
                 let carrier = &mut self.carriers[turn % self.pace.connections];
                 turn += 1;
@@ -142,7 +142,9 @@ fn set_slots(connection: &mut Connection, slots: &[u16], word: &str, id: &str) {
         all.extend(redis::cmd("CLUSTER").arg("SETSLOT").arg(*slot).arg(word).arg(id).get_packed_command());
     }
     connection.send_packed_command(&all).expect("the node takes commands");
-    slots.iter().for_each(|_| drop(receive(connection)));
+    for _ in slots {
+        receive(connection);
+    }
 }
 
 fn send(connection: &mut Connection, command: &Cmd) {
@@ -150,7 +152,7 @@ fn send(connection: &mut Connection, command: &Cmd) {
 }
 
 fn receive(connection: &mut Connection) -> Value {
-    let answer = connection.recv_response().and_then(|value| value.extract_error().map_err(Into::into));
+    let answer = connection.recv_response().and_then(Value::extract_error);
     answer.expect("the node does as it is told")
 }
 

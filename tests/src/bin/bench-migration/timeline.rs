@@ -88,6 +88,11 @@ impl fmt::Display for Timeline {
             writeln!(f, "  {source:>10} > {target:<10} |{bar:61}| {:>8} - {:<8} {drivers}", time(start), time(end))?;
         }
         let client = [0.5, 0.99, 1.0].map(|share| time(self.client.at(share))).join(" / ");
+        for ((source, target), span) in &self.pairs {
+            for reason in span.failed.iter().chain(&span.stalled) {
+                writeln!(f, "  {source} > {target} was held up: {reason}")?;
+            }
+        }
         writeln!(
             f,
             "  whole {}, longest pair {}, client's p50 / p99 / max {client}, {} requests failed",

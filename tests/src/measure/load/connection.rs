@@ -55,7 +55,7 @@ impl Connection {
     /// When the requests without an answer were due.
     pub(super) fn waiting(&self) -> Vec<Instant> {
         let flying = lock(&self.flying);
-        flying.iter().filter_map(|flying| flying.request()).map(|request| request.intended).collect()
+        flying.iter().filter_map(Flying::request).map(|request| request.intended).collect()
     }
 
     /// Whether it was sent. Then its answer will come to [`Shared::answered`], or it will be sent elsewhere.
