@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use redisnode_tests::measure::load::Load;
+use redisnode_tests::procs;
 use redisnode_tests::raw::RawServers;
 use redisnode_tests::servers::Server;
 use redisnode_tests::view;
@@ -77,7 +78,7 @@ pub(crate) fn measure(server: &Server, data: Data, wanted: &Wanted, results: &mu
 fn script(raw: &Raw, data: Data, results: &mut Results, server: &Server, directions: &[Direction]) {
     let mut runs: Vec<(Direction, Measured)> = Vec::new();
     for in_flight in SCRIPT_IN_FLIGHT {
-        let pace = Pace { keys: SCRIPT_KEYS, in_flight, connections: 1, open: 256 };
+        let pace = Pace { keys: SCRIPT_KEYS, in_flight, connections: 1, open: 256, together: true };
         for direction in Direction::ALL {
             let name = || format!("{SCRIPT_KEYS} keys x {in_flight}");
             runs.push((
@@ -117,6 +118,12 @@ impl Raw {
 
     pub(crate) fn primaries(&self) -> &[u16] {
         &self.0.ports[..4]
+    }
+
+    /// Processor time of each primary so far.
+    pub(crate) fn cpu(&self) -> Vec<Duration> {
+        let ticks = self.primaries().iter().map(|port| procs::cpu_ticks(self.0.pid(*port)).expect("the server runs"));
+        ticks.map(|ticks| Duration::from_millis(ticks * 10)).collect()
     }
 
     fn fourth(&self) -> u16 {

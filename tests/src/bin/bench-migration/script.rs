@@ -25,13 +25,18 @@ pub(crate) struct Pace {
     pub(crate) connections: usize,
     /// Slots that are opened together and closed together.
     pub(crate) open: usize,
+    /// All pairs at the same time, or one after the other.
+    pub(crate) together: bool,
 }
 
-/// Moves all pairs at the same time; `primaries` are told of the new owners.
+/// Moves all pairs; `primaries` are told of the new owners.
 pub(crate) fn run(pairs: &[Pair], primaries: &[u16], pace: Pace) {
     std::thread::scope(|scope| {
         for pair in pairs {
-            scope.spawn(move || Mover::connect(pair, primaries, pace).run());
+            let running = scope.spawn(move || Mover::connect(pair, primaries, pace).run());
+            if !pace.together {
+                running.join().expect("a script panics on its own");
+            }
         }
     });
 }
