@@ -1,11 +1,7 @@
-//! The budgets for the client's latency that the product is measured with. One place knows whether the resource has the
-//! field, for a field that it does not know is refused.
+//! The budgets for the client's latency that the product is measured with.
 
 use crate::atomic::Atomic;
 use crate::data::Data;
-
-/// Whether the resource has `migration.maxLatency`.
-const FIELD_EXISTS: bool = false;
 
 /// The product's default.
 pub(crate) const DEFAULT: &str = "";
@@ -17,7 +13,7 @@ pub(crate) const OFF: &str = "0ms";
 /// The budgets to measure with: those that a goal speaks of.
 pub(crate) fn all(data: Data, atomic: Option<Atomic>) -> Vec<&'static str> {
     match atomic {
-        _ if !FIELD_EXISTS || data.is_one_big_key() => vec![DEFAULT],
+        _ if data.is_one_big_key() => vec![DEFAULT],
         None => vec![DEFAULT, WIDE],
         Some(Atomic::MigrateSlots) => vec![DEFAULT, OFF],
         Some(Atomic::Import) => vec![DEFAULT],

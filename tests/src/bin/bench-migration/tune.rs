@@ -64,7 +64,7 @@ fn both_ways(raw: &Raw, data: Data, what: &str, pace: Pace) {
         let before = raw.cpu();
         let run = raw.scripted(data, direction, String::new, |pairs| script::run(pairs, raw.primaries(), pace));
         let used: Vec<f64> =
-            raw.cpu().iter().zip(before).map(|(after, before)| (*after - before).as_secs_f64()).collect();
+            raw.cpu().iter().zip(before).map(|(after, before)| after.saturating_sub(before).as_secs_f64()).collect();
         let others: f64 = used[..3].iter().sum();
         show(what, direction, &run, data, &format!(", servers' time: fourth {:.2} s, others {others:.2} s", used[3]));
     }
