@@ -4,8 +4,9 @@
 //!
 //! Arguments choose what runs; without them everything does. Families: system (Redis 7.0) redis-8.6 valkey-9.1, and
 //! redis-8.0 valkey-8.1, which without a named data set run 100B 3-4 only. Data: 100B 1KiB 256KiB hash zset. Directions:
-//! 3-4 4-3. Ways: ours cli tuned script atomic sync. Alone: 12-16 (twelve primaries to sixteen), and tune, which tries
-//! the script's and redis-cli's numbers and runs only when it is named. `BENCH_PERCENT=10` has a tenth of the data.
+//! 3-4 4-3. Ways: ours, budgets (ours with others than the default), cli, tuned, script, atomic, sync. Alone: 12-16
+//! (twelve primaries to sixteen), and tune, which tries the script's and redis-cli's numbers and runs only when it is
+//! named. `BENCH_PERCENT=10` has a tenth of the data.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 
 mod anchors;

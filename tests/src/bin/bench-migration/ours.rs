@@ -20,13 +20,14 @@ const TIMES: usize = 3;
 const SETTLES: Duration = Duration::from_mins(1);
 
 pub(crate) fn measure(server: &Server, data: Data, wanted: &Wanted, results: &mut Results) {
-    if !wanted.way("ours") {
+    if !wanted.way("ours") && !wanted.way("budgets") {
         return;
     }
     let mut cluster = LocalCluster::start(server, Spec::of(3, 0));
     data.fill(cluster.first_port());
     let atomic = atomic::has(cluster.first_port());
-    for budget in budget::all(data, atomic) {
+    let wanted_too = |budget: &&str| wanted.way(if *budget == budget::DEFAULT { "ours" } else { "budgets" });
+    for budget in budget::all(data, atomic).into_iter().filter(wanted_too) {
         cluster.edit(|spec| spec.lines = budget::line(budget).into_iter().collect());
         cluster.wait_settled(SETTLES);
         let mut runs: Vec<(Direction, Measured)> = Vec::new();

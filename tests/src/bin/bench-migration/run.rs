@@ -18,7 +18,7 @@ use crate::result::Measured;
 /// Requests a second.
 const RATE: u32 = 1000;
 /// No move takes longer.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A move that is being measured.
 pub(crate) struct Run {

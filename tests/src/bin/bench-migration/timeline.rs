@@ -16,7 +16,7 @@ use crate::jobs::{JobWatch, Names, Span};
 
 const FROM: u16 = 12;
 const TO: u16 = 16;
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Characters of the longest bar.
 const WIDTH: u32 = 60;
 

@@ -10,7 +10,7 @@ const WHOLE: [&str; 3] = ["system", "redis-8.6", "valkey-9.1"];
 /// Families that run small keys, 3 to 4, unless data are named.
 const BRIEF: [&str; 2] = ["redis-8.0", "valkey-8.1"];
 /// Ways to move, and what else is measured.
-const WAYS: [&str; 6] = ["ours", "cli", "tuned", "script", "atomic", "sync"];
+const WAYS: [&str; 7] = ["ours", "budgets", "cli", "tuned", "script", "atomic", "sync"];
 const TIMELINE: &str = "12-16";
 const TUNE: &str = "tune";
 
