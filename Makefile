@@ -34,7 +34,7 @@ VERSION ?=
 # The version that the coordinator is upgraded from in `make test-k8s-all`.
 PREVIOUS ?= HEAD~1
 
-.PHONY: help run build test test-e2e test-matrix test-k8s test-k8s-all simulate bench lint fmt generate images publish release servers kubernetes
+.PHONY: help run build test test-e2e test-matrix test-k8s test-k8s-all simulate bench bench-migration lint fmt generate images publish release servers kubernetes
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -73,6 +73,10 @@ simulate: ## the simulator alone
 bench: build servers $(if $(ONLY),$(if $(filter fleet,$(ONLY)),kubernetes),kubernetes) ## measure beside redis-cli on the same servers, print a table [ONLY="move valkey-9.1"]
 	@cargo build --locked --profile test -p redisnode-tests --bin bench
 	@$(places) $(target)/debug/bench $(ONLY)
+
+bench-migration: build servers ## measure moves of slots beside redis-cli, bare commands and a full sync (up to 45 minutes) [ONLY="redis-8.6 100B 3-4"]
+	@cargo build --locked --profile test -p redisnode-tests --bin bench-migration
+	@$(places) $(target)/debug/bench-migration $(ONLY)
 
 lint: ## formatting and clippy, as CI checks them
 	@tests/setup.sh linker && tests/setup.sh components

@@ -11,6 +11,7 @@ pub mod at;
 pub mod cluster;
 pub mod gap;
 pub mod kube;
+pub mod measure;
 pub mod ports;
 pub mod procs;
 pub mod raw;

@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 
 mod create;
-mod fill;
 mod fleet;
 mod footprint;
 mod gaps;

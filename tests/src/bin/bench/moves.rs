@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use redisnode_tests::cluster::{LocalCluster, Spec};
+use redisnode_tests::measure::fill::fill;
 use redisnode_tests::raw::RawServers;
 use redisnode_tests::servers::Server;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::{Options, Stats, Workload};
 
-use crate::fill::fill;
 use crate::table::{Table, rate, time};
 
 const BYTES: usize = 100;
