@@ -104,13 +104,27 @@ fn waits(facts: &Facts, name: &NodeName) -> bool {
 fn unready(facts: &Facts, shards: &[Shard], notes: &mut Notes) -> Vec<NodeName> {
     let mut unready = Vec::new();
     for shard in shards.iter().filter(|shard| facts.runs(&shard.primary)) {
-        let replicas = shard.replicas.iter().filter(|name| waits(facts, name));
-        for name in replicas.filter(|name| !facts.runs(name) && facts.owned(name).is_empty()) {
-            say(name, "it does not run as it is", notes);
+        let replicas = shard.replicas.iter().filter(|name| waits(facts, name) && facts.owned(name).is_empty());
+        for name in replicas {
+            if !facts.runs(name) {
+                say(name, "it does not run as it is", notes);
+            } else if cannot_read(facts, name, &shard.primary) {
+                say(name, "its primary is newer, and it cannot read what that one sends", notes);
+            } else {
+                continue;
+            }
             unready.push(name.clone());
         }
     }
     unready
+}
+
+/// Whether a replica is out of sync with a primary of a newer version. An older server reads the stream of a newer one, but
+/// not its data set: when a full sync is needed, none succeeds (seen in a roll from Redis 7.0 to 8.6, which stood still).
+fn cannot_read(facts: &Facts, name: &NodeName, primary: &NodeName) -> bool {
+    let version = |name| facts.node(name).and_then(Node::running).map(|running| running.version);
+    let is_older = version(name).zip(version(primary)).is_some_and(|(replica, primary)| replica < primary);
+    is_older && !facts.in_sync(name, primary)
 }
 
 fn say(name: &NodeName, why: &str, notes: &mut Notes) {

@@ -61,10 +61,12 @@ impl Kubernetes {
         self.program_image(program, &format!("redisnode/{program}:{}", env!("CARGO_PKG_VERSION")))
     }
 
-    /// The image of one of our programs as an earlier commit built it into `folder`.
+    /// The image of one of our programs as an earlier commit built it into `folder`: of each build one of its own.
     #[track_caller]
     pub fn previous_image(&self, program: &str, folder: &Path) -> Image {
-        self.image_of(program, &format!("redisnode.test/{program}:previous"), folder)
+        let built = fs::metadata(folder.join(program)).and_then(|found| found.modified()).expect("it was built");
+        let built = built.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.image_of(program, &format!("redisnode.test/{program}:previous-{built}"), folder)
     }
 
     #[track_caller]

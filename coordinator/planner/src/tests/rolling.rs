@@ -10,7 +10,7 @@ use redisnode_proto::topology::Role;
 use serde_json::json;
 
 use super::converge::{condition, is_as_wanted, settle};
-use super::model::{Dice, Model, name, spec};
+use super::model::{Dice, Model, name, spec, version};
 use crate::Why;
 
 fn needs_restart(shards: u32, replicas: u32) -> (Model, Dice) {
@@ -173,6 +173,23 @@ fn a_server_that_does_not_run_restarts_regardless_of_the_others() {
     }
     model.refresh();
     assert_eq!(model.plan().restart, down);
+}
+
+#[test]
+fn a_replica_that_cannot_read_its_newer_primary_restarts_and_an_equal_one_is_waited_for() {
+    for (minor, restarts) in [(1, false), (2, true)] {
+        let (mut model, _) = needs_restart(3, 1);
+        let (replica, follows) = {
+            let mut replicas = model.nodes.iter_mut().filter(|(_, sim)| sim.role == Role::Replica);
+            let (name, sim) = replicas.next().unwrap();
+            sim.synced = false;
+            (name.clone(), sim.follows.clone())
+        };
+        let primary = model.nodes.values_mut().find(|sim| sim.id == follows).unwrap();
+        primary.version = version(minor);
+        model.refresh();
+        assert_eq!(model.plan().restart.contains(&replica), restarts, "its primary is of 9.{minor}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redisnode_agent_core::migration::{DriverKind, Phase, PieceLimit, export_phase, in_the_way};
+use redisnode_agent_core::migration::{DriverKind, Phase, Speed, export_phase, in_the_way};
 use redisnode_proto::SlotSet;
 use redisnode_proto::message::{Mover as By, ReceiveReply};
 use redisnode_proto::topology::Info;
@@ -85,8 +85,13 @@ impl Export {
 
 impl Mover for Export {
     const KIND: DriverKind = DriverKind::MigrateSlots;
+    /// What is written meanwhile waits in the source's output buffer, which has a limit of 256 MiB by default.
+    const BYTES: u64 = 512 * 1024 * 1024;
+
     /// The source deletes a piece's keys in one go, and the target takes the snapshot in as fast as it can.
-    const LIMIT: PieceLimit = PieceLimit { keys: 10_000, bytes: 64 * 1024 * 1024 };
+    fn keys(speed: Speed) -> u64 {
+        speed.piece(2_000_000)
+    }
 
     async fn begin(&mut self, slots: &SlotSet) -> Result<Begun, String> {
         match self.pair.receive(slots, By::Source, false).await? {

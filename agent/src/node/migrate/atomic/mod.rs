@@ -9,7 +9,7 @@ mod truth;
 use std::future::Future;
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{DriverKind, Phase, PieceLimit, deadline, piece};
+use redisnode_agent_core::migration::{DriverKind, Phase, PieceLimit, Speed, deadline, piece};
 use redisnode_proto::SlotSet;
 use tokio::time::{Instant, sleep};
 
@@ -47,8 +47,11 @@ pub(super) enum Begun {
 pub(super) trait Mover {
     /// Its name.
     const KIND: DriverKind;
-    /// What one piece may hold.
-    const LIMIT: PieceLimit;
+    /// How many bytes one piece may hold.
+    const BYTES: u64;
+
+    /// How many keys one piece may hold at this speed.
+    fn keys(speed: Speed) -> u64;
 
     /// Begins a piece. An error is a refusal, a sentence.
     fn begin(&mut self, slots: &SlotSet) -> impl Future<Output = Result<Begun, String>> + Send;
@@ -92,7 +95,7 @@ async fn pieces<M: Mover>(task: &Task, pair: &Pair, mover: &mut M, moved: impl F
         if wanted.stop || left.is_empty() {
             return Ok(());
         }
-        let (slots, keys, key_bytes) = next(task, pair, &mut own, &left, M::LIMIT).await.map_err(End::Failed)?;
+        let (slots, keys, key_bytes) = next::<M>(task, pair, &mut own, &left).await.map_err(End::Failed)?;
         task.pause(pair.pay(keys.saturating_mul(key_bytes)), &slots).await;
         if !begin(task, mover, &slots).await? {
             continue;
@@ -132,19 +135,16 @@ fn stayed(slots: &SlotSet, arrived: &SlotSet, reason: &str) -> String {
 
 /// The next piece, how many keys it has, and how large one is about. Where the bytes a second are bounded it is small: the
 /// servers send it as fast as they can.
-async fn next(
+async fn next<M: Mover>(
     task: &Task,
     pair: &Pair,
     own: &mut Lanes,
     left: &SlotSet,
-    limit: PieceLimit,
 ) -> Result<(SlotSet, u64, u64), String> {
     let rate = pair.bounds().max_bytes_per_second;
     let key_bytes = pair.key_bytes().ok_or("the own server does not answer")?;
-    let limit = PieceLimit {
-        keys: task.tempo.now().of(limit.keys),
-        bytes: rate.map_or(limit.bytes, |rate| limit.bytes.min(rate / 4)),
-    };
+    let limit =
+        PieceLimit { keys: M::keys(task.tempo.now()), bytes: rate.map_or(M::BYTES, |rate| M::BYTES.min(rate / 4)) };
     let slots: Vec<_> = left.iter().collect();
     let counts = count(own, &slots).await.map_err(|error| whole(&error))?;
     let (slots, keys) = piece(&counts, key_bytes, limit);
