@@ -106,13 +106,18 @@ impl<'f, 'a> Room<'f, 'a> {
         if bounded.is_empty() {
             return None;
         }
+        if self.occupied(&target.primary).is_none() {
+            return Some(unknown(target, &format!("{} has memory for more", target.name)));
+        }
         let mut arriving = 0_u64;
         for (from, _, slots) in flows.iter().filter(|(_, to, _)| to.name == target.name) {
-            let Some(size) = self.size(from, slots) else { return Some(unknown(from, target)) };
+            let Some(size) = self.size(from, slots) else {
+                return Some(unknown(from, &format!("{} has memory for what {} sends", target.name, from.name)));
+            };
             arriving = arriving.saturating_add(size);
         }
         let missing = |name, limit: Limit| {
-            // Who does not answer is asked for elsewhere: no primary gets slots before it runs.
+            // A replica that does not answer has no say.
             let needed = self.occupied(name)?.saturating_add(arriving).saturating_add(margin(limit));
             needed.checked_sub(limit.bytes).filter(|missing| *missing > 0)
         };
@@ -187,11 +192,11 @@ impl Lack {
     }
 }
 
-fn unknown(from: &Shard, target: &Shard) -> Lack {
+/// Unknown is not none: neither what a shard holds nor what it has left.
+fn unknown(shard: &Shard, question: &str) -> Lack {
     let message = format!(
-        "nobody knows how much data {} holds, nor whether {} has memory enough for it, because the server of {} does not \
-         run or was not heard",
-        from.name, target.name, from.primary
+        "nobody knows whether {question}, because the server of {}, primary of {}, does not run or was not heard",
+        shard.primary, shard.name
     );
     Lack { why: Why::PrimaryNotRunning, missing: 0, evicts: false, message, remedy: "bring it back" }
 }

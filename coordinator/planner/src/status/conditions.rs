@@ -59,7 +59,7 @@ fn scaling(seen: &Seen) -> Verdict {
         return not("AsWanted", "shards and members are as many as the spec asks for");
     }
     let message = format!(
-        "{shards} of {} shards have slots, {in_place} of {wanted} members are in place, {leaving} leave",
+        "{shards} of {} shards have slots, {in_place} of {wanted} members are in place, {leaving} are to leave",
         seen.wanted.shards
     );
     match held(seen) {

@@ -63,7 +63,7 @@ fn fewer_primaries_than_have_room_are_refused_with_figures_and_nothing_of_it_beg
     for kind in [ConditionType::Scaling, ConditionType::Rebalancing] {
         let found = condition(&plan, kind);
         assert_eq!((found.status, found.reason.as_str()), (Truth::True, "NotEnoughMemory"));
-        assert!(found.message.contains(&message), "{}", found.message);
+        assert!(found.message.contains(message), "{}", found.message);
     }
     assert_eq!(condition(&plan, ConditionType::Ready).status, Truth::False);
     assert_eq!((plan.members_wanted, plan.status.counts.nodes_wanted, plan.status.counts.primaries_wanted), (8, 6, 3));
@@ -180,13 +180,28 @@ fn a_replica_with_less_room_and_a_backlog_that_will_grow_count() {
 fn data_that_nobody_knows_of_are_not_taken_for_none() {
     let mut model = filled(4, 0, 6000);
     model.spec = spec(3, 0);
+    model.spec.redis_config = [("maxmemory".to_owned(), "6000mb".into())].into();
     model.sim(3).up = false;
+    let keeps_slots = |plan: &Plan| {
+        let layout = plan.layout.as_ref().expect("servers are told of their limit");
+        layout.shards.len() == 4 && layout.shards.iter().all(|shard| !shard.slots.is_empty())
+    };
     let plan = model.plan();
     let message = declines(&plan, Why::PrimaryNotRunning).unwrap();
-    assert!(message.contains("nobody knows how much data shard-4 holds"), "{message}");
-    assert!(plan.layout.is_none());
-    model.memory.limit = 0;
-    assert!(model.plan().layout.is_some(), "without a limit nobody asks");
+    assert!(message.contains("nobody knows whether shard-"), "{message}");
+    assert!(message.contains(" has memory for what shard-4 sends, because the server of demo-3"), "{message}");
+    assert!(keeps_slots(&plan));
+    model.sim(3).up = true;
+    model.sim(0).up = false;
+    let plan = model.plan();
+    let message = declines(&plan, Why::PrimaryNotRunning).unwrap();
+    assert!(message.contains("nobody knows whether shard-1 has memory for more"), "{message}");
+    assert!(keeps_slots(&plan));
+    model.sim(0).up = true;
+    (model.sim(3).up, model.memory.limit) = (false, 0);
+    model.spec.redis_config.clear();
+    let layout = model.plan().layout.unwrap();
+    assert!(layout.shards.iter().any(|shard| shard.slots.is_empty()), "without a limit nobody asks");
 }
 
 #[test]
