@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod event;
+pub mod figures;
 pub mod generation;
 pub mod ids;
 pub mod job;

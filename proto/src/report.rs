@@ -134,6 +134,12 @@ pub struct Running {
     pub used_memory: u64,
     /// Memory limit, bytes; 0 = none.
     pub max_memory: u64,
+    /// Memory that its keys take, bytes; absent in the word of an older agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_memory: Option<u64>,
+    /// By how much its replication backlog may still grow, bytes; absent in the word of an older agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog_growth: Option<u64>,
     /// This life started without any data on disk.
     pub started_empty: bool,
     /// It has its shard's data by a sync in this life (see [`Ledger::synced_run`]).
@@ -152,6 +158,7 @@ impl Running {
             self.keys = newer.keys;
         }
         self.used_memory = newer.used_memory;
+        (self.data_memory, self.backlog_growth) = (newer.data_memory, newer.backlog_growth);
         let (own, newer) = (&mut self.replication, &newer.replication);
         own.offset = newer.offset;
         own.silent_for_s = newer.silent_for_s;

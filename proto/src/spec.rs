@@ -30,7 +30,7 @@ pub use labels::{LABEL_DOMAIN, OWN_LABELS};
 pub use latency::{BadLatency, MaxLatency};
 pub use max_memory::{ContainerMemory, DEFAULT_PERCENT, MAX_PERCENT, MEMORY_DIRECTIVES, MIN_SIZE, MaxMemory};
 pub use migration::{MIGRATION, MIN_RATE, Migration, Moves};
-pub use quantity::{BadQuantity, Quantity};
+pub use quantity::{BadQuantity, Quantity, config_bytes};
 pub use rename::MAX_RENAMED;
 pub use reserved::{ALLOWED_CLUSTER, RESERVED, RESERVED_PREFIXES, reserved};
 pub use storage::{ClaimPolicy, Storage};

@@ -155,6 +155,8 @@ pub(crate) fn running(view: View) -> Running {
         strays: SlotSet::new(),
         used_memory: 1,
         max_memory: 0,
+        data_memory: None,
+        backlog_growth: None,
         started_empty: false,
         synced_since_start: role == Role::Replica,
         writes_paused: false,

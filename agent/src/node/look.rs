@@ -89,6 +89,8 @@ impl Eye {
             strays,
             used_memory: info.used_memory()?,
             max_memory: info.max_memory()?,
+            data_memory: Some(info.data_memory()?),
+            backlog_growth: Some(info.backlog_growth()?),
             started_empty: false,
             synced_since_start: false,
             writes_paused: gated,

@@ -10,8 +10,10 @@ use super::shared::{Shared, State};
 
 /// How often counters alone are worth a new revision while keys come, go or move.
 const COUNTERS_EVERY: Millis = Millis(1000);
-/// The same for offsets and memory, which change where nothing happens too: a coordinator has thousands of agents to hear.
+/// The same for offsets and a little memory, which change where nothing happens too: a coordinator has thousands of agents
+/// to hear.
 const IN_QUIET_EVERY: Millis = Millis(10_000);
+const MIB: u64 = 1 << 20;
 
 pub(super) fn build(state: &State, me: &Member, address: &Address, life: u64, revision: u64, jobs: Vec<Job>) -> Report {
     Report {
@@ -38,6 +40,7 @@ pub(super) fn build(state: &State, me: &Member, address: &Address, life: u64, re
 pub(super) struct Told {
     at: Millis,
     keys: Option<u64>,
+    memory: Option<u64>,
 }
 
 /// Publishes what is so now.
@@ -50,13 +53,19 @@ pub(super) fn publish(shared: &Shared, told: &mut Told) {
     }
     let now = shared.now();
     let keys = next.server.running().map(|running| running.keys);
-    let busy = !next.jobs.is_empty() || keys != told.keys;
+    let memory = next.server.running().map(|running| running.used_memory);
+    let busy = !next.jobs.is_empty() || keys != told.keys || is_far(told.memory, memory);
     let every = if busy { COUNTERS_EVERY } else { IN_QUIET_EVERY };
     if is_news(&before, &next) || now.since(told.at) >= every {
         next.revision += 1;
-        *told = Told { at: now, keys };
+        *told = Told { at: now, keys, memory };
     }
     shared.report.send_replace(Arc::new(next));
+}
+
+/// Whether the memory in use is another by so much that keys have grown or shrunk: moves are planned by it.
+fn is_far(told: Option<u64>, now: Option<u64>) -> bool {
+    told.zip(now).is_some_and(|(told, now)| now.abs_diff(told) > (told / 32).max(MIB))
 }
 
 /// Whether more than plain counters has changed.

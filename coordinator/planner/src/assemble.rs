@@ -37,7 +37,7 @@ pub(crate) fn layout(facts: &Facts, wanted: &Wanted, decided: &Decided, generati
 }
 
 /// What every server is configured with, in the containers that are there, and how slots are moved.
-fn settings(facts: &Facts) -> Settings {
+pub(crate) fn settings(facts: &Facts) -> Settings {
     let there = facts.world.machine.iter().filter(|member| member.presence != Presence::Gone);
     let mut settings = spec::settings(facts.world.spec, there.map(|member| member.memory));
     settings.migration.pause |= facts.world.moves.are_held();

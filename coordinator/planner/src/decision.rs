@@ -65,6 +65,8 @@ pub enum Why {
     OwnersUnknown,
     /// Slots do not go from a newer server to an older one.
     OlderServer,
+    /// What would arrive does not fit into the memory of its target.
+    NotEnoughMemory,
     /// Slots must have moved first.
     SlotsStillMoving,
     /// It holds the only copy of data.

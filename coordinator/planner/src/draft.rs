@@ -74,6 +74,12 @@ impl Wanted {
         }
     }
 
+    /// The same with so many shards.
+    pub(crate) fn with_shards(&self, shards: usize) -> Self {
+        let members = shards.saturating_mul(self.replicas.saturating_add(1));
+        Self { shards, members: u32::try_from(members).unwrap_or(u32::MAX), ..*self }
+    }
+
     /// Whether the node called `name` stays.
     pub(crate) fn has(&self, name: &NodeName) -> bool {
         name.ordinal().is_some_and(|ordinal| ordinal < self.members)

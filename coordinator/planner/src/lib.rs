@@ -19,6 +19,7 @@ mod leaving;
 mod placement;
 mod plan;
 mod rollout;
+mod room;
 mod safety;
 mod seats;
 mod shards;

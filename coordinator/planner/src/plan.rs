@@ -11,7 +11,7 @@ use crate::founding::{self, Progress};
 use crate::safety::Quorum;
 use crate::status::{self, Seen};
 use crate::world::World;
-use crate::{adopt, base, forget, handoffs, health, leaving, placement, rollout, seats, shards, targets};
+use crate::{adopt, base, forget, handoffs, health, leaving, placement, rollout, room, seats, shards, targets};
 
 /// What to do now. The same World gives the same Plan; a World that is what the spec asks for gives one that changes
 /// nothing.
@@ -61,6 +61,8 @@ struct Draft {
     wanted: Wanted,
     decided: Decided,
     notes: Notes,
+    /// There is no room for the data of shards that are to end: they stay, and [`Draft::wanted`] says so.
+    full: bool,
     /// A Layout may be published.
     speaks: bool,
     /// Why the members are not placed as well as can be, where they are now.
@@ -77,6 +79,7 @@ impl Draft {
             wanted,
             decided: Decided::default(),
             notes: Notes::default(),
+            full: false,
             speaks: true,
             misplaced: Some("the cluster has not come to be yet".to_owned()),
             restart: Vec::new(),
@@ -143,7 +146,11 @@ impl Draft {
 
     fn follow_the_spec(&mut self, facts: &Facts, quorum: &Quorum) {
         let (notes, shards) = (&mut self.notes, &mut self.decided.shards);
-        shards::choose(facts, shards, &self.wanted, notes);
+        shards::choose(shards, &self.wanted);
+        if let Some(instead) = room::keep_what_does_not_fit(facts, shards, &self.wanted, notes) {
+            (self.wanted, self.full) = (instead, true);
+        }
+        shards::say_ends(facts, shards, &self.wanted, notes);
         shards::dissolve(facts, quorum, shards, &self.wanted, notes);
         if rollout::surge(facts, shards, &self.wanted).is_some() {
             self.wanted.surge = true;
@@ -152,7 +159,7 @@ impl Draft {
         let wanted = &self.wanted;
         let surge = rollout::surge(facts, shards, wanted);
         seats::seat(facts, shards, wanted, surge, notes);
-        targets::aim(facts, shards, wanted, notes);
+        targets::aim(facts, shards, wanted, self.full, notes);
         targets::say_moves(facts, shards, notes);
         self.decided.leaving = leaving::dismiss(facts, quorum, shards, wanted, surge, notes);
         self.decided.forget = forget::forget(facts, quorum, shards, notes);
@@ -172,10 +179,12 @@ impl Draft {
     }
 
     fn status(&self, facts: &Facts) -> ClusterStatus {
+        // People see what they asked for.
+        let wanted = if self.full { Wanted::by(facts.world) } else { self.wanted };
         let seen = Seen {
             facts,
             shards: &self.decided.shards,
-            wanted: &self.wanted,
+            wanted: &wanted,
             leaving: &self.decided.leaving,
             declined: &self.notes.declined,
             misplaced: self.misplaced.as_deref(),

@@ -14,17 +14,23 @@ use crate::safety::Quorum;
 
 /// Marks the shards that end when there are more than wanted: first those that the base ends already, then those with
 /// the fewest slots to move, then those with the most members that leave.
-pub(crate) fn choose(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
+pub(crate) fn choose(shards: &mut [Shard], wanted: &Wanted) {
     let surplus = shards.len().saturating_sub(wanted.shards);
     let mut order: Vec<usize> = (0..shards.len()).collect();
     order.sort_by_key(|index| shards.get(*index).map(|shard| rank(shard, *index, shards.len(), wanted)));
     for index in order.into_iter().take(surplus) {
-        let Some(shard) = shards.get_mut(index) else { continue };
-        shard.fate = Fate::Ends;
-        if !listed_target_is_empty(facts, shard) && facts.world.moves != Moves::Aborted {
-            let why = format!("{} ends: {} shards are wanted", shard.name, wanted.shards);
-            notes.events.push(PlannedEvent::normal("ShardEnds", why));
+        if let Some(shard) = shards.get_mut(index) {
+            shard.fate = Fate::Ends;
         }
+    }
+}
+
+/// Says which shards begin to end.
+pub(crate) fn say_ends(facts: &Facts, shards: &[Shard], wanted: &Wanted, notes: &mut Notes) {
+    let begins = |shard: &&Shard| shard.fate == Fate::Ends && !listed_target_is_empty(facts, shard);
+    for shard in shards.iter().filter(begins).filter(|_| facts.world.moves != Moves::Aborted) {
+        let why = format!("{} ends: {} shards are wanted", shard.name, wanted.shards);
+        notes.events.push(PlannedEvent::normal("ShardEnds", why));
     }
 }
 

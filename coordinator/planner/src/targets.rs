@@ -6,32 +6,40 @@ use redisnode_proto::spec::Moves;
 use redisnode_proto::topology::ServerVersion;
 use redisnode_proto::{NodeId, NodeName, SlotSet};
 
-use crate::decision::{IntentKind, PlannedEvent, Why};
+use crate::decision::{Declined, IntentKind, PlannedEvent, Why};
 use crate::draft::{Fate, Notes, Shard, Wanted, list};
 use crate::facts::{Facts, Node};
-use crate::{holding, slots};
+use crate::{holding, room, slots};
 
-/// Sets the target of every shard.
-pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
-    aim_evenly(facts, shards, wanted, notes);
+/// What goes from which shard to which.
+pub(crate) type Flow<'s> = (&'s Shard, &'s Shard, SlotSet);
+
+/// Sets the target of every shard. While there is no room for what is wanted (`full`), every slot keeps the one it has.
+pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, full: bool, notes: &mut Notes) {
+    aim_evenly(facts, shards, wanted, full, notes);
     holding::hold(facts, shards, notes);
 }
 
-fn aim_evenly(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, notes: &mut Notes) {
+/// What each shard should own, if those that get slots are to have equal shares.
+pub(crate) fn ideal(shards: &[Shard], gets: &[bool]) -> Vec<SlotSet> {
+    let held: Vec<SlotSet> = shards.iter().zip(gets).filter(|(_, gets)| **gets).map(|(s, _)| s.held.clone()).collect();
+    let mut ideal = slots::balance(&held).into_iter();
+    gets.iter().map(|gets| if *gets { ideal.next().unwrap_or_default() } else { SlotSet::new() }).collect()
+}
+
+fn aim_evenly(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, full: bool, notes: &mut Notes) {
     let joining = joins_now(facts, shards, wanted, notes);
     let gets: Vec<bool> = shards.iter().map(|shard| gets_slots(shard, joining)).collect();
     if !gets.contains(&true) || is_right(shards, &gets) {
         return;
     }
-    let held: Vec<SlotSet> = shards.iter().zip(&gets).filter(|(_, gets)| **gets).map(|(s, _)| s.held.clone()).collect();
-    let mut ideal = slots::balance(&held).into_iter();
-    let next: Vec<SlotSet> =
-        gets.iter().map(|gets| if *gets { ideal.next().unwrap_or_default() } else { SlotSet::new() }).collect();
-    let refused = refuse(facts, shards, &next, wanted, notes);
+    let next = ideal(shards, &gets);
+    let refused = full || refuse(facts, shards, &next, wanted, notes);
     let next = if refused { patched(shards, &gets) } else { next };
     let moving: u32 = shards.iter().zip(&next).map(|(s, next)| u32::from(s.owned.difference(next).len())).sum();
     if !refused && moving > 0 && facts.world.moves != Moves::Aborted {
         notes.events.push(PlannedEvent::normal("SlotsMove", format!("{moving} slots move to other shards")));
+        notes.events.extend(room::judge(facts, &flows(shards, &next)).evicts);
     }
     for (shard, next) in shards.iter_mut().zip(next) {
         shard.target = next;
@@ -126,8 +134,13 @@ fn is_right(shards: &[Shard], gets: &[bool]) -> bool {
 
 /// Whether the moves that `next` asks for must wait, and why.
 fn refuse(facts: &Facts, shards: &[Shard], next: &[SlotSet], wanted: &Wanted, notes: &mut Notes) -> bool {
-    let mut refused = false;
-    for (from, to, _) in flows(shards, next) {
+    let flows = flows(shards, next);
+    let lack = room::judge(facts, &flows).refused;
+    let mut refused = lack.is_some();
+    if let Some(Declined { why, message }) = lack {
+        notes.decline(why, format!("slots are not moved yet: {message}"));
+    }
+    for (from, to, _) in flows {
         if to.fate == Fate::Stays
             && let Some((why, reason)) = unready(facts, to, wanted, false)
         {
@@ -157,7 +170,7 @@ fn is_downgrade(facts: &Facts, from: &NodeName, to: &NodeName) -> Option<(Server
 }
 
 /// What goes from where to where when the shards should own `next`.
-fn flows<'s>(shards: &'s [Shard], next: &[SlotSet]) -> Vec<(&'s Shard, &'s Shard, SlotSet)> {
+pub(crate) fn flows<'s>(shards: &'s [Shard], next: &[SlotSet]) -> Vec<Flow<'s>> {
     let pairs = || shards.iter().zip(next);
     let gains: Vec<(&Shard, SlotSet)> = pairs().map(|(to, next)| (to, next.difference(&to.owned))).collect();
     let gains: Vec<_> = gains.into_iter().filter(|(_, gain)| !gain.is_empty()).collect();

@@ -9,6 +9,7 @@ mod outage;
 mod pausing;
 mod placing;
 mod rolling;
+mod room;
 mod saying;
 mod scaling;
 mod truth;

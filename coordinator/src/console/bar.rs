@@ -1,6 +1,9 @@
 //! Progress of moving slots, as a bar and as a sentence. Pure.
 
+use redisnode_proto::figures::tenths;
 use redisnode_proto::status::Progress;
+
+pub use redisnode_proto::figures::bytes;
 
 /// Cells of the bar.
 const CELLS: u32 = 24;
@@ -29,15 +32,6 @@ pub fn sentence(summary: &str, progress: &Progress) -> String {
     format!("{summary}: {}", parts.join(", "))
 }
 
-/// A number of bytes with its unit, as people read it.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match UNITS.iter().find(|(_, size)| bytes >= *size) {
-        Some((unit, size)) => format!("{} {unit}", tenths(bytes, *size)),
-        None => format!("{bytes} B"),
-    }
-}
-
 /// A number, shortened from ten thousand on.
 pub fn count(number: u64) -> String {
     match number {
@@ -45,11 +39,6 @@ pub fn count(number: u64) -> String {
         10_000..1_000_000 => format!("{} k", tenths(number, 1000)),
         _ => format!("{} M", tenths(number, 1_000_000)),
     }
-}
-
-fn tenths(number: u64, unit: u64) -> String {
-    let tenths = u128::from(number).saturating_mul(10) / u128::from(unit.max(1));
-    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// Seconds, as people say them.

@@ -59,6 +59,8 @@ mod tests {
             strays: crate::SlotSet::new(),
             used_memory: 0,
             max_memory: 0,
+            data_memory: None,
+            backlog_growth: None,
             started_empty: false,
             synced_since_start: true,
             writes_paused: false,

@@ -60,6 +60,13 @@ impl EvictionPolicy {
     ];
 }
 
+impl EvictionPolicy {
+    /// Whether any key at all may go, not only those that expire.
+    pub fn may_drop_any_key(self) -> bool {
+        matches!(self, Self::AllkeysLru | Self::AllkeysLfu | Self::AllkeysLrm | Self::AllkeysRandom)
+    }
+}
+
 impl FromStr for EvictionPolicy {
     type Err = BadPolicy;
 

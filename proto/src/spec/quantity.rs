@@ -28,6 +28,23 @@ impl FromStr for Quantity {
     }
 }
 
+/// The bytes of a directive's value, as redis.conf has them: `100`, `100mb`, `1g`; `None` if it is no amount.
+pub fn config_bytes(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 /// The bytes of `text`, rounded up; `None` if it is no amount, zero or too much to count.
 fn bytes(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
@@ -88,6 +105,18 @@ mod tests {
             ("4E", 4_000_000_000_000_000_000),
         ] {
             assert_eq!(text.parse::<Quantity>().map(Quantity::bytes), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn directives_have_units_of_their_own() {
+        for (text, bytes) in
+            [("0", 0), ("7", 7), ("7b", 7), ("2k", 2_000), ("2KB", 2_048), ("3m", 3_000_000), ("1gb", 1 << 30)]
+        {
+            assert_eq!(config_bytes(text), Some(bytes), "{text}");
+        }
+        for text in ["", "mb", "1Gi", "-1", "1.5gb", "99999999999gb"] {
+            assert_eq!(config_bytes(text), None, "{text}");
         }
     }
 

@@ -12,6 +12,17 @@ use super::{BadReply, Product, ServerVersion};
 
 pub use cluster::ClusterInfo;
 
+/// Memory that a server takes beside its data, as far as the server counts it: at its start, for clients, replicas, links
+/// and what waits to be written.
+const BESIDE_DATA: [&str; 6] = [
+    "used_memory_startup",
+    "mem_clients_normal",
+    "mem_clients_slaves",
+    "mem_cluster_links",
+    "mem_replication_backlog",
+    "mem_aof_buffer",
+];
+
 /// The reply of INFO, with whichever sections were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -99,6 +110,25 @@ impl Info {
         self.number("maxmemory")
     }
 
+    /// Memory that its keys take, bytes: what is in use less what the server counts as something else. No less than that,
+    /// since some servers count less than others.
+    pub fn data_memory(&self) -> Result<u64, BadReply> {
+        let beside = |name: &&str| self.field(name).is_some();
+        let beside: u64 =
+            BESIDE_DATA.into_iter().filter(beside).map(|name| self.number::<u64>(name)).sum::<Result<_, _>>()?;
+        Ok(self.used_memory()?.saturating_sub(beside))
+    }
+
+    /// By how much its replication backlog may still grow, bytes; 0 as long as there never was a replica.
+    pub fn backlog_growth(&self) -> Result<u64, BadReply> {
+        if !self.flag("repl_backlog_active")? {
+            return Ok(0);
+        }
+        let now =
+            if self.field("mem_replication_backlog").is_some() { self.number("mem_replication_backlog")? } else { 0 };
+        Ok(self.number::<u64>("repl_backlog_size")?.saturating_sub(now))
+    }
+
     fn keyspace(&self, what: &str) -> Result<u64, BadReply> {
         if !self.sections.contains("keyspace") {
             return Err(self.missing("section Keyspace"));
@@ -169,6 +199,25 @@ mod tests {
         assert_eq!((info.used_memory().unwrap(), info.max_memory().unwrap()), (2_869_104, 0));
         assert_eq!(info.field("executable"), Some("/opt/valkey:9/valkey-server"));
         assert_eq!(info.field("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_beside_the_data_is_taken_off_as_far_as_the_server_counts_it() {
+        let info = |more: &str| Info::parse(&format!("# Memory\r\nused_memory:5000\r\n{more}")).unwrap();
+        assert_eq!(info("").data_memory().unwrap(), 5000);
+        let counted = info("used_memory_startup:900\r\nmem_clients_normal:50\r\nmem_replication_backlog:1000\r\n");
+        assert_eq!(counted.data_memory().unwrap(), 3050);
+        assert_eq!(info("used_memory_startup:6000\r\n").data_memory().unwrap(), 0, "other allocators give back more");
+        assert!(info("mem_aof_buffer:many\r\n").data_memory().is_err());
+    }
+
+    #[test]
+    fn a_backlog_grows_up_to_its_size_once_there_is_one() {
+        let info = |active: u8| {
+            let text = format!("# Replication\r\nrepl_backlog_active:{active}\r\nrepl_backlog_size:4096\r\n");
+            Info::parse(&format!("{text}# Memory\r\nmem_replication_backlog:1096\r\n")).unwrap()
+        };
+        assert_eq!((info(0).backlog_growth().unwrap(), info(1).backlog_growth().unwrap()), (0, 3000));
     }
 
     #[test]

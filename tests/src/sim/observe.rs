@@ -79,6 +79,8 @@ pub(crate) fn running(server: &Server, now: Time, synced_run: Option<&str>) -> R
         strays: strays(server),
         used_memory: 1 << 20,
         max_memory: 0,
+        data_memory: None,
+        backlog_growth: None,
         started_empty: server.started_empty,
         writes_paused: server.paused_until > now,
         primed: false,

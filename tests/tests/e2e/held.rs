@@ -1,18 +1,16 @@
 //! Moves of slots that somebody pauses, resumes and aborts, while a client writes all the time.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis::ConnectionLike;
 use redisnode_proto::spec::MIGRATION;
 use redisnode_tests::cluster::{LocalCluster, Spec};
 use redisnode_tests::servers::Server;
-use redisnode_tests::view::{self, View};
+use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::watch::SlotWatch;
 use redisnode_tests::workload::Options;
 
-use crate::run::{cases, load};
+use crate::run::{cases, fill, load};
 
 cases! {
     a_move_is_paused_resumed_and_aborted alone: "system", "redis-8.6", "valkey-9.1";
@@ -31,7 +29,7 @@ const SLOWLY: &str = "migration: {maxLatency: 0ms, maxBytesPerSecond: 1500Ki}";
 
 fn a_move_is_paused_resumed_and_aborted(server: &Server) {
     let mut cluster = LocalCluster::start(server, Spec { lines: vec![SLOWLY.to_owned()], ..Spec::of(3, 0) });
-    fill(&cluster);
+    fill(&cluster, KEYS, VALUE);
     let mut load = load(&cluster, Options { keys: 2_000, ..Options::default() });
     cluster.edit(|spec| spec.primaries = 4);
     let begun = grows(&cluster, 0);
@@ -103,22 +101,4 @@ fn grows(cluster: &LocalCluster, slots: usize) -> usize {
     });
     assert!(found < view::SLOTS / 4, "the move was over before it could be held up");
     found
-}
-
-/// Many keys, by pipelines of each owner.
-fn fill(cluster: &LocalCluster) {
-    let view: View = cluster.agreed().unwrap();
-    let owners = view.owner_of_slots();
-    let mut pipes: BTreeMap<u16, redis::Pipeline> = BTreeMap::new();
-    let value = "v".repeat(VALUE);
-    for key in (0..KEYS).map(|number| format!("bulk:{number}")) {
-        let owner = owners[usize::from(view::slot_of(key.as_bytes()))].expect("every slot has an owner");
-        pipes.entry(view.nodes[owner].port).or_default().cmd("SET").arg(&key).arg(&value).ignore();
-    }
-    for (port, pipe) in pipes {
-        let client = redis::Client::open(("127.0.0.1", port)).unwrap();
-        let mut connection = client.get_connection().unwrap();
-        let count = pipe.cmd_iter().count();
-        connection.req_packed_commands(&pipe.get_packed_pipeline(), 0, count).unwrap();
-    }
 }

@@ -11,6 +11,7 @@ mod folders;
 mod handoff;
 mod held;
 mod restart;
+mod room;
 mod run;
 mod scale;
 mod takeover;

@@ -1,7 +1,9 @@
 //! Which case runs on which servers, and what several themes ask.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use redis::ConnectionLike;
 use redisnode_tests::cluster::{LocalCluster, Member, Which};
 use redisnode_tests::servers::{self, Server};
 use redisnode_tests::turn::Turn;
@@ -117,6 +119,24 @@ pub(crate) fn put(ports: &[u16], prefix: &str, count: usize) -> Vec<String> {
         view::call(view.nodes[owner].port, &["SET", key, key]).unwrap();
     }
     keys
+}
+
+/// So many keys `bulk:<number>` with values of so many bytes, by pipelines of each owner.
+pub(crate) fn fill(cluster: &LocalCluster, keys: usize, size: usize) {
+    let view: View = cluster.agreed().unwrap();
+    let owners = view.owner_of_slots();
+    let mut pipes: BTreeMap<u16, redis::Pipeline> = BTreeMap::new();
+    let value = "v".repeat(size);
+    for key in (0..keys).map(|number| format!("bulk:{number}")) {
+        let owner = owners[usize::from(view::slot_of(key.as_bytes()))].expect("every slot has an owner");
+        pipes.entry(view.nodes[owner].port).or_default().cmd("SET").arg(&key).arg(&value).ignore();
+    }
+    for (port, pipe) in pipes {
+        let client = redis::Client::open(("127.0.0.1", port)).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let count = pipe.cmd_iter().count();
+        connection.req_packed_commands(&pipe.get_packed_pipeline(), 0, count).unwrap();
+    }
 }
 
 /// The keys of `keys` that the cluster does not have any more, as it is now.

@@ -59,7 +59,7 @@ fn scaling(seen: &Seen) -> Verdict {
         return not("AsWanted", "shards and members are as many as the spec asks for");
     }
     let message = format!(
-        "{shards} of {} shards have slots, {in_place} of {wanted} members are in place, {leaving} leave",
+        "{shards} of {} shards have slots, {in_place} of {wanted} members are in place, {leaving} are to leave",
         seen.wanted.shards
     );
     match held(seen) {
@@ -68,11 +68,12 @@ fn scaling(seen: &Seen) -> Verdict {
     }
 }
 
-/// Somebody holds moves up that are wanted.
+/// Somebody holds moves up that are wanted, or there is no room for them.
 fn held<'s>(seen: &Seen<'s, '_>) -> Option<(&'static str, &'s str)> {
     seen.declined.iter().find_map(|declined| match declined.why {
         Why::MovesPaused => Some(("MovesPaused", declined.message.as_str())),
         Why::MovesAborted => Some(("MovesAborted", declined.message.as_str())),
+        Why::NotEnoughMemory => Some(("NotEnoughMemory", declined.message.as_str())),
         _ => None,
     })
 }

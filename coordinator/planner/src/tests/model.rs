@@ -50,6 +50,20 @@ pub(super) struct Sim {
     pub(super) events: Vec<Event>,
     pub(super) restart_needed: bool,
     pub(super) version: ServerVersion,
+    /// A memory limit of its own, in place of [`Memory::limit`].
+    pub(super) limit: Option<u64>,
+}
+
+/// What servers say of their memory, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memory {
+    /// What each slot holds.
+    pub(super) a_slot: u64,
+    /// What an empty server uses.
+    pub(super) beside: u64,
+    pub(super) backlog_growth: u64,
+    /// `maxmemory`; 0 = none.
+    pub(super) limit: u64,
 }
 
 /// A line of the node table that all servers share.
@@ -77,6 +91,7 @@ pub(super) struct Model {
     pub(super) heard: BTreeMap<NodeName, Heard>,
     pub(super) hosts: u64,
     pub(super) zones: u64,
+    pub(super) memory: Memory,
     pub(super) counter: u64,
     /// How often each slot has changed its owner by a move.
     pub(super) moves: Vec<u32>,
@@ -112,6 +127,7 @@ impl Model {
             heard: BTreeMap::new(),
             hosts: 0,
             zones: 0,
+            memory: Memory::default(),
             counter: 0,
             moves: vec![0; 16384],
             events: Vec::new(),
@@ -173,6 +189,7 @@ impl Model {
             events: Vec::new(),
             restart_needed: false,
             version: version(1),
+            limit: None,
         }
     }
 
@@ -289,13 +306,22 @@ impl Model {
             },
             keys: u64::from(!sim.slots.is_empty() || (sim.role == Role::Replica && sim.synced)),
             strays: SlotSet::new(),
-            used_memory: 1,
-            max_memory: 0,
+            used_memory: self.memory.beside + self.data(sim),
+            max_memory: sim.limit.unwrap_or(self.memory.limit),
+            data_memory: Some(self.data(sim)),
+            backlog_growth: Some(self.memory.backlog_growth),
             started_empty: false,
             synced_since_start: sim.synced,
             writes_paused: false,
             primed: false,
         }
+    }
+
+    /// What `sim` holds, as a primary or of its primary.
+    fn data(&self, sim: &Sim) -> u64 {
+        let of_primary = || self.table.get(sim.follows.as_ref()?).map(|line| line.slots.len());
+        let slots = if sim.role == Role::Replica { of_primary().unwrap_or(0) } else { sim.slots.len() };
+        u64::from(slots) * self.memory.a_slot
     }
 
     /// Names of members whose server has `id`.

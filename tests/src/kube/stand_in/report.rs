@@ -86,6 +86,8 @@ fn running(world: &World, id: &NodeId, line: &Line) -> Running {
         strays: SlotSet::new(),
         used_memory: MEMORY + world.ticks % 7 * 1024,
         max_memory: 0,
+        data_memory: None,
+        backlog_growth: None,
         started_empty: false,
         synced_since_start: is_replica,
         writes_paused: false,
