@@ -25,6 +25,7 @@ impl World {
         if busy {
             return;
         }
+        self.end_unasked(node);
         self.forget_finished_resumes(node);
         self.tend_notice(node);
         self.tend_election(node);

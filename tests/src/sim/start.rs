@@ -33,6 +33,7 @@ impl World {
         }
         agent.gate = None;
         agent.moves = super::moves::Moves::default();
+        agent.receiving = None;
         (agent.reopen, agent.takeover) = (None, None);
         (agent.inbox.death, agent.inbox.forced_at) = (None, None);
         let fresh = || Start { since: now, refused: BTreeSet::new(), refused_at: None, reason: "asking".into() };
