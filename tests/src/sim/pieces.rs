@@ -7,7 +7,7 @@ use redisnode_agent_core::migration::{
 };
 use redisnode_proto::message::{Mover as By, ReceiveReply, ReceiveRequest};
 use redisnode_proto::topology::Info;
-use redisnode_proto::{NodeName, Slot, SlotSet};
+use redisnode_proto::{ConfigEpoch, NodeName, Slot, SlotSet};
 
 use super::call::Body;
 use super::clock::Time;
@@ -161,9 +161,11 @@ impl World {
     }
 
     fn request(&self, node: usize, piece: &Piece, cancel: bool) -> Option<ReceiveRequest> {
-        let source = self.nodes[node].server.as_ref()?.id.node_id();
+        let server = self.nodes[node].server.as_ref()?;
+        let (source, epoch) = (server.id.node_id(), ConfigEpoch(server.me().epoch));
         let by = if piece.driver == DriverKind::Import { By::Target } else { By::Source };
-        Some(ReceiveRequest { generation: self.generation(node), source, slots: piece.slots.clone(), by, cancel })
+        let generation = self.generation(node);
+        Some(ReceiveRequest { generation, source, epoch, slots: piece.slots.clone(), by, cancel })
     }
 
     fn ask_to_begin(&mut self, node: usize, target: &NodeName, piece: &Piece, waits_since: Time) {

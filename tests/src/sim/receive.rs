@@ -1,7 +1,7 @@
 //! The target's side of a move in one piece, as the shell of its agent does it: it agrees, lets its server pull where that
 //! one does the work, and ends what nobody asks for any more.
 
-use redisnode_agent_core::migration::{Phase, import_phase, is_live};
+use redisnode_agent_core::migration::{Phase, import_phase, is_busy, is_live, knows_epoch};
 use redisnode_proto::message::{Mover as By, ReceiveReply, ReceiveRequest};
 use redisnode_proto::{NodeId, SlotSet};
 
@@ -49,6 +49,12 @@ impl World {
             Ok(wanted) if is_primary && request.slots.is_subset(&wanted) => {}
             Ok(_) => return ReceiveReply::Refused { reason: "the Layout here does not give these slots".into() },
         }
+        let knows = self.nodes[node].server.as_ref().is_some_and(|server| {
+            knows_epoch(&super::observe::view(server), &request.source, request.epoch)
+        });
+        if !knows {
+            return ReceiveReply::Waits { reason: "its server does not know the source's epoch yet".into() };
+        }
         if let Some(reason) = self.hindrance(node) {
             return ReceiveReply::Waits { reason };
         }
@@ -63,7 +69,8 @@ impl World {
                 }
                 ReceiveReply::Running
             }
-            Some(Err(reason)) => ReceiveReply::Busy { reason },
+            Some(Err(reason)) if is_busy(&reason) => ReceiveReply::Busy { reason },
+            Some(Err(reason)) => ReceiveReply::Waits { reason },
             None => ReceiveReply::Waits { reason: "the target's server does not answer".into() },
         }
     }
