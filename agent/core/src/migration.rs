@@ -26,6 +26,6 @@ pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
 pub use pace::Pace;
 pub use patience::{Patience, Verdict};
 pub use pieces::{
-    Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_busy, is_live, knows_epoch, piece,
+    Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_busy, is_live, knows_epoch, may_cancel, piece,
 };
 pub use speed::{Latencies, Speed, Throttle};

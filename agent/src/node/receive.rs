@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{Phase, import_phase, in_the_way, is_busy, is_live, knows_epoch};
+use redisnode_agent_core::migration::{Phase, import_phase, in_the_way, is_busy, is_live, knows_epoch, may_cancel};
 use redisnode_proto::message::{Mover, ReceiveReply, ReceiveRequest};
 use redisnode_proto::topology::Info;
 use redisnode_proto::{Millis, NodeId, SlotSet};
@@ -70,7 +70,8 @@ async fn answer(shared: &Shared, request: &ReceiveRequest) -> Result<ReceiveRepl
     }
     if !knows(shared, request) {
         shared.wake.notify_one();
-        let reason = "the target's server does not know the source's epoch yet; that comes with the servers' next pings";
+        let reason =
+            "the target's server does not know the source's epoch yet; that comes with the servers' next pings";
         return Ok(ReceiveReply::Waits { reason: reason.to_owned() });
     }
     let mut connection = open(shared).await?;
@@ -190,7 +191,15 @@ async fn end_left_over(shared: &Shared) -> Result<(), RespError> {
             let is_export = job.get("operation").is_some_and(|operation| operation == "EXPORT");
             is_export && job.get("state").is_some_and(|state| !ended.contains(&state.as_str()))
         };
-        if maps(exports)?.iter().any(is_live) {
+        let exports = maps(exports)?;
+        if exports.iter().any(is_live) {
+            let live = exports.iter().filter(|job| is_live(job)).filter_map(|job| job.get("state"));
+            if !may_cancel(live.map(String::as_str)) {
+                tracing::info!(
+                    "a move that an earlier life of this agent has begun is about to end; it is not cancelled"
+                );
+                return Ok(());
+            }
             tracing::info!("moves that an earlier life of this agent has begun are cancelled");
             connection.run(&Command::new("CLUSTER").arg("CANCELSLOTMIGRATIONS")).await?;
         }

@@ -42,6 +42,11 @@ impl Server {
         }
     }
 
+    /// The states of its exports, as its list shows them.
+    pub(crate) fn export_states(&self) -> Vec<&'static str> {
+        self.whole.out.keys().filter_map(|job| self.export_shown(*job)).map(|(state, _)| state).collect()
+    }
+
     /// What the server's list shows of an export: its state, and its words.
     pub(crate) fn export_shown(&self, job: u64) -> Option<(&'static str, String)> {
         if let Some(side) = self.whole.out.get(&job) {
@@ -132,9 +137,9 @@ impl Server {
                 Op::Push(key, _) | Op::Restore(key, _) | Op::Delete(key) => *key,
                 Op::Mark(_) | Op::Stage(..) | Op::Flush => continue,
             };
-            let streams = |side: &Side| side.slots.contains(key.slot) && !matches!(side.step, Step::Connecting | Step::Queued);
-            let jobs: Vec<u64> =
-                self.whole.out.iter().filter(|(_, side)| streams(side)).map(|(job, _)| *job).collect();
+            let streams =
+                |side: &Side| side.slots.contains(key.slot) && !matches!(side.step, Step::Connecting | Step::Queued);
+            let jobs: Vec<u64> = self.whole.out.iter().filter(|(_, side)| streams(side)).map(|(job, _)| *job).collect();
             for job in jobs {
                 self.tell_peer(ctx, job, Word::Change(op.clone()));
             }
@@ -183,9 +188,8 @@ impl Server {
     /// `owner` has these slots now, which were mine.
     pub(crate) fn gave(&mut self, owner: Id, slots: &SlotSet) {
         let touched = self.whole.out.iter().filter(|(_, side)| !side.slots.is_disjoint(slots));
-        let ends: Vec<(u64, bool)> = touched
-            .map(|(job, side)| (*job, side.peer == owner && side.slots.is_subset(slots)))
-            .collect();
+        let ends: Vec<(u64, bool)> =
+            touched.map(|(job, side)| (*job, side.peer == owner && side.slots.is_subset(slots))).collect();
         for (job, well) in ends {
             self.end_giving(job, if well { Ok(()) } else { Err("Slots are no longer owned by myself".into()) });
         }

@@ -1,9 +1,9 @@
 //! The other side of a move, as the shell does it: what the target's agent agrees to, and what replicas' agents are told.
 
-use redisnode_proto::{Generation, NodeId, SlotSet};
 use redisnode_proto::ledger::OpenSlots;
 use redisnode_proto::message::{Ack, ImportReply, ImportRequest};
 use redisnode_proto::topology::{Direction, Role};
+use redisnode_proto::{Generation, NodeId, SlotSet};
 
 use super::ids::Id;
 use super::world::World;

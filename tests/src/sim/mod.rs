@@ -39,6 +39,7 @@ mod receive;
 mod replication;
 mod revived;
 mod scenario;
+mod scenes;
 mod server;
 mod spec;
 mod start;

@@ -35,6 +35,8 @@ pub enum Mutation {
     NoDeadline,
     /// Slots have moved if the servers say that the move went well, and have not if they say that it failed.
     TrustsTheJob,
+    /// A job is cancelled although its target may take the slots at this moment.
+    CancelsAnyTime,
 }
 
 /// What the start check decided, or what is left of it.
@@ -79,6 +81,11 @@ pub(crate) fn choose(mutation: Option<Mutation>, tries: &mut Tries, able: &[Driv
 /// Whether a move in one piece has no deadline.
 pub(crate) fn waits_for_ever(mutation: Option<Mutation>) -> bool {
     mutation == Some(Mutation::NoDeadline)
+}
+
+/// Whether exports in these states are cancelled.
+pub(crate) fn may_cancel(mutation: Option<Mutation>, states: &[&str]) -> bool {
+    mutation == Some(Mutation::CancelsAnyTime) || redisnode_agent_core::migration::may_cancel(states.iter().copied())
 }
 
 /// Which slots of a piece have moved.

@@ -296,7 +296,12 @@ impl World {
     }
 
     /// An agent takes these slots of a piece for moved; those are.
-    pub(crate) fn check_truth(&mut self, node: usize, told: &redisnode_proto::SlotSet, moved: &redisnode_proto::SlotSet) {
+    pub(crate) fn check_truth(
+        &mut self,
+        node: usize,
+        told: &redisnode_proto::SlotSet,
+        moved: &redisnode_proto::SlotSet,
+    ) {
         if told != moved {
             let detail = format!("{} takes slots {told} of a piece for moved, and {moved} are", self.name(node));
             self.oracle.fail(invariant::TRUE_WORDS, detail);

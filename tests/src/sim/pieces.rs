@@ -142,6 +142,9 @@ impl World {
                     self.set_step(node, target, Step::Over { until: now + KNOWN_WITHIN, how: Err(why) });
                     self.wake(node, 1);
                 } else {
+                    if job.is_some() {
+                        self.cancel_exports(node);
+                    }
                     self.follow(node, target, &piece, true);
                 }
             }
@@ -214,7 +217,9 @@ impl World {
         said: Option<&ReceiveReply>,
     ) {
         let now = self.now;
-        let Some(piece) = self.piece(node, target).filter(|piece| piece.slots == request.slots).cloned() else { return };
+        let Some(piece) = self.piece(node, target).filter(|piece| piece.slots == request.slots).cloned() else {
+            return;
+        };
         match (piece.step.clone(), said) {
             (Step::Asking { waits_since }, said) => self.may_begin(node, target, &piece, waits_since, said),
             (Step::Running { job, began, queued, looked, silent_since }, None) => {
@@ -280,13 +285,23 @@ impl World {
         let (name, words) = (self.name(node).clone(), format!("{why:?}"));
         self.say(|| format!("{name}: gives a piece to {target} up: {words}"));
         if job.is_some() {
-            self.with_server(node, |server, _| server.cancel_exports());
+            self.cancel_exports(node);
         }
         let until = self.now + CANCELLED_WITHIN;
         self.set_step(node, target, Step::Ending { job, until, why });
         if let Some(piece) = self.piece(node, target).cloned() {
             self.follow(node, target, &piece, true);
         }
+    }
+
+    /// Ends every export of the server, unless one is past the point where that is safe. Says whether it has.
+    pub(super) fn cancel_exports(&mut self, node: usize) -> bool {
+        let states = self.nodes[node].server.as_ref().map(super::server::Server::export_states).unwrap_or_default();
+        let may = super::mutation::may_cancel(self.mutation, &states);
+        if may {
+            self.with_server(node, |server, _| server.cancel_exports());
+        }
+        may
     }
 
     /// The servers' last words.
@@ -323,14 +338,7 @@ impl World {
         self.conclude(node, target, slots, &arrived, how);
     }
 
-    fn conclude(
-        &mut self,
-        node: usize,
-        target: &NodeName,
-        slots: &SlotSet,
-        arrived: &SlotSet,
-        how: Result<(), Stop>,
-    ) {
+    fn conclude(&mut self, node: usize, target: &NodeName, slots: &SlotSet, arrived: &SlotSet, how: Result<(), Stop>) {
         if arrived == slots {
             if let Some(driver) = self.piece(node, target).map(|piece| piece.driver)
                 && let Some(memory) = self.memory(node, target)

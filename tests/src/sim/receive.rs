@@ -49,9 +49,10 @@ impl World {
             Ok(wanted) if is_primary && request.slots.is_subset(&wanted) => {}
             Ok(_) => return ReceiveReply::Refused { reason: "the Layout here does not give these slots".into() },
         }
-        let knows = self.nodes[node].server.as_ref().is_some_and(|server| {
-            knows_epoch(&super::observe::view(server), &request.source, request.epoch)
-        });
+        let knows = self.nodes[node]
+            .server
+            .as_ref()
+            .is_some_and(|server| knows_epoch(&super::observe::view(server), &request.source, request.epoch));
         if !knows {
             return ReceiveReply::Waits { reason: "its server does not know the source's epoch yet".into() };
         }
@@ -98,10 +99,13 @@ impl World {
     pub(crate) fn end_unasked(&mut self, node: usize) {
         let now = self.now;
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        let is_clean = std::mem::replace(&mut agent.is_clean, true);
+        let is_clean = agent.is_clean;
         let unasked = agent.receiving.take_if(|piece| now > piece.asked_at + UNASKED_FOR);
         if !is_clean {
-            self.end_left_over(node);
+            let is_clean = self.end_left_over(node);
+            if let Some(agent) = &mut self.nodes[node].agent {
+                agent.is_clean = is_clean;
+            }
         }
         if let Some(piece) = unasked {
             let name = self.name(node).clone();
@@ -110,8 +114,10 @@ impl World {
         }
     }
 
-    fn end_left_over(&mut self, node: usize) {
-        let Some(server) = &self.nodes[node].server else { return };
+    /// Says whether that is done.
+    fn end_left_over(&mut self, node: usize) -> bool {
+        let mut is_clean = true;
+        let Some(server) = &self.nodes[node].server else { return false };
         let (exports, whole) = (!server.whole.out.is_empty(), &server.whole);
         let shown = whole.into.keys().chain(whole.retries.keys()).copied();
         let live = |task: &u64| server.import_shown(*task).is_some_and(|(state, ..)| is_live(state));
@@ -119,12 +125,13 @@ impl World {
         if self.flavor.ability().migrate_slots && exports {
             let name = self.name(node).clone();
             self.say(|| format!("{name}: moves of an earlier life of the agent are cancelled"));
-            self.with_server(node, |server, _| server.cancel_exports());
+            is_clean = self.cancel_exports(node);
         }
         if self.flavor.ability().import {
             for task in tasks {
                 self.with_server(node, |server, ctx| server.cancel_import(ctx, task));
             }
         }
+        is_clean
     }
 }

@@ -106,7 +106,8 @@ impl World {
     pub(crate) fn excuse_just_taken(&mut self, node: usize) {
         let Some(dead) = self.nodes[node].server.as_ref().filter(|server| server.is_primary()) else { return };
         let others = self.nodes.iter().filter_map(|place| place.server.as_ref()).filter(|other| other.id != dead.id);
-        let theirs = others.filter(|other| other.is_primary()).map(|other| other.me().slots.intersection(&dead.me().slots));
+        let theirs =
+            others.filter(|other| other.is_primary()).map(|other| other.me().slots.intersection(&dead.me().slots));
         let both = theirs.fold(SlotSet::new(), |all, slots| all.union(&slots));
         let data: Vec<_> =
             dead.data.iter().filter(|(key, _)| both.contains(key.slot)).map(|(_, value)| value.clone()).collect();
@@ -177,7 +178,10 @@ impl World {
         let Some(server) = &self.nodes[node].server else { return String::new() };
         let saving = u8::from(self.now < server.saving_until || self.temper == Temper::Saves);
         let syncing = |place: &super::world::Node| {
-            place.server.as_ref().is_some_and(|s| matches!(s.link, super::server::Link::Syncing { from } if from == server.id))
+            place
+                .server
+                .as_ref()
+                .is_some_and(|s| matches!(s.link, super::server::Link::Syncing { from } if from == server.id))
         };
         let replicas = self.nodes.iter().filter(|place| syncing(place)).enumerate();
         let lines: String = replicas

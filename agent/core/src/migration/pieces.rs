@@ -73,6 +73,13 @@ pub fn import_phase(state: &str, last_error: &str, retries: u64) -> Phase {
     }
 }
 
+/// Whether exports in these states may be cancelled: the server's command ends all of them. Once writes are held the target
+/// may take the slots at any moment, and a job that is cancelled then lets writes flow at the source that are lost when the
+/// target's claim comes (from the server's source; simulated). Such a job is over within seconds by itself.
+pub fn may_cancel<'a>(states: impl IntoIterator<Item = &'a str>) -> bool {
+    states.into_iter().all(|state| !matches!(state, "failover-paused" | "failover-granted"))
+}
+
 /// Whether a task of `CLUSTER MIGRATION STATUS` still does something, or may.
 pub fn is_live(state: &str) -> bool {
     !matches!(state, "completed" | "canceled")
@@ -123,6 +130,14 @@ mod tests {
         assert!(deadline(1_000_000, 100) > deadline(1_000, 100));
         assert!(deadline(1, 1 << 30) > Millis(500_000), "one huge key");
         assert!(deadline(u64::MAX, u64::MAX) > AT_LEAST);
+    }
+
+    #[test]
+    fn nothing_is_cancelled_while_a_target_may_take_slots() {
+        assert!(may_cancel(["replicating", "waiting-to-pause", "success"]));
+        assert!(may_cancel([]));
+        assert!(!may_cancel(["snapshotting", "failover-paused"]));
+        assert!(!may_cancel(["failover-granted", "failed"]));
     }
 
     #[test]
