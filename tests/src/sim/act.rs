@@ -100,6 +100,7 @@ impl World {
             Duty::Reset => {
                 if self.with_server(node, super::server::Server::reset_hard) == Some(Ok(())) {
                     self.nodes[node].disk.data = None;
+                    self.nodes[node].streamed = 0;
                 }
             }
             Duty::SetAside { reason } => self.set_aside(node, &reason),
