@@ -57,7 +57,7 @@ impl Moves {
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let job = |(target, work): (&NodeName, &Move)| Job {
             target: target.clone(),
-            driver: work.piece.as_ref().map_or("migrate", Piece::driver).into(),
+            driver: work.piece.as_ref().map_or("migrate", Piece::driver_name).into(),
             remaining: work.send.slots.clone(),
             slots_done: 0,
             keys_done: 0,

@@ -20,23 +20,20 @@ const LIMIT: PieceLimit = PieceLimit { keys: 4, bytes: 1 << 30 };
 /// How large a key is taken to be.
 const KEY_BYTES: u64 = 100;
 const WAIT_AT_MOST: Time = 30_000;
-const CANCELLED_WITHIN: Time = 5000;
-const KNOWN_WITHIN: Time = 5000;
+pub(super) const KNOWN_WITHIN: Time = 5000;
 const SILENT_AT_MOST: Time = 10_000;
-/// A move that failed is tried again after so long.
-const RETRY_AFTER: Time = 1000;
 
 /// A piece that is under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    driver: DriverKind,
+    pub(super) driver: DriverKind,
     pub(super) slots: SlotSet,
     keys: u64,
     step: Step,
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// Asks until it may begin; since when something else than a move is in the way.
     Asking { waits_since: Time },
     /// The servers are at it.
@@ -49,7 +46,7 @@ enum Step {
 
 /// Why a piece was given up.
 #[derive(Clone, Debug)]
-enum Stop {
+pub(super) enum Stop {
     Unwanted,
     Queued(String),
     Failed(String),
@@ -59,7 +56,7 @@ enum Stop {
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) tries: Tries,
-    rests_until: Time,
+    pub(super) rests_until: Time,
 }
 
 impl World {
@@ -178,7 +175,7 @@ impl World {
                 return self.set_step(node, target, Step::Asking { waits_since: self.now });
             }
             if let Some(what) = self.hindrance(node) {
-                return self.waits(node, target, waits_since, what);
+                return self.waits(node, target, waits_since, &what);
             }
         }
         if let Some(request) = self.request(node, piece, false) {
@@ -192,16 +189,16 @@ impl World {
         info.unwrap_or_else(|error| Some(error.to_string()))
     }
 
-    fn waits(&mut self, node: usize, target: &NodeName, since: Time, what: String) {
+    fn waits(&mut self, node: usize, target: &NodeName, since: Time, what: &str) {
         if self.now > since + WAIT_AT_MOST {
-            self.end_job(node, target, |memory, driver| memory.tries.gave_way(driver, &what));
+            self.end_job(node, target, |memory, driver| memory.tries.gave_way(driver, what));
         } else {
             self.wake(node, 50);
         }
     }
 
     /// Asks the target's agent how far its server is.
-    fn follow(&mut self, node: usize, target: &NodeName, piece: &Piece, cancel: bool) {
+    pub(super) fn follow(&mut self, node: usize, target: &NodeName, piece: &Piece, cancel: bool) {
         if let (DriverKind::Import, Some(request)) = (piece.driver, self.request(node, piece, cancel)) {
             self.call(node, target, Body::Receive(request));
         }
@@ -254,15 +251,15 @@ impl World {
         let running = |job| Step::Running { job, began: now, queued: 0, looked: now, silent_since: None };
         match said {
             Some(ReceiveReply::Agreed) => match self.hindrance(node) {
-                Some(what) => self.waits(node, target, waits_since, what),
+                Some(what) => self.waits(node, target, waits_since, &what),
                 None => match self.begin_export(node, target, &piece.slots) {
                     Ok(job) => self.set_step(node, target, running(Some(job))),
-                    Err(refusal) => self.waits(node, target, waits_since, refusal),
+                    Err(refusal) => self.waits(node, target, waits_since, &refusal),
                 },
             },
             Some(ReceiveReply::Running | ReceiveReply::Ended { .. }) => self.set_step(node, target, running(None)),
             Some(ReceiveReply::Busy { .. }) => self.set_step(node, target, Step::Asking { waits_since: now }),
-            Some(ReceiveReply::Waits { reason }) => self.waits(node, target, waits_since, reason.clone()),
+            Some(ReceiveReply::Waits { reason }) => self.waits(node, target, waits_since, reason),
             Some(ReceiveReply::Refused { reason }) => {
                 self.end_job(node, target, |memory, driver| memory.tries.failed(driver, reason));
             }
@@ -280,120 +277,23 @@ impl World {
         begun.unwrap_or_else(|| Err("the server does not answer".into()))
     }
 
-    /// Cancels. Valkey ends every export of the server: there is no way to end one.
-    fn give_up(&mut self, node: usize, target: &NodeName, job: Option<u64>, why: Stop) {
-        let (name, words) = (self.name(node).clone(), format!("{why:?}"));
-        self.say(|| format!("{name}: gives a piece to {target} up: {words}"));
-        if job.is_some() {
-            self.cancel_exports(node);
-        }
-        let until = self.now + CANCELLED_WITHIN;
-        self.set_step(node, target, Step::Ending { job, until, why });
-        if let Some(piece) = self.piece(node, target).cloned() {
-            self.follow(node, target, &piece, true);
-        }
-    }
-
-    /// Ends every export of the server, unless one is past the point where that is safe. Says whether it has.
-    pub(super) fn cancel_exports(&mut self, node: usize) -> bool {
-        let states = self.nodes[node].server.as_ref().map(super::server::Server::export_states).unwrap_or_default();
-        let may = super::mutation::may_cancel(self.mutation, &states);
-        if may {
-            self.with_server(node, |server, _| server.cancel_exports());
-        }
-        may
-    }
-
-    /// The servers' last words.
-    fn is_over(&mut self, node: usize, target: &NodeName, error: Option<String>) {
-        let until = self.now + KNOWN_WITHIN;
-        let how = error.map_or(Ok(()), |error| Err(Stop::Failed(error)));
-        self.set_step(node, target, Step::Over { until, how });
-        self.wake(node, 1);
-    }
-
-    /// Who owns the slots, by both servers' own tables: the one that has not heard of a change is waited for.
-    fn read_owners(&mut self, node: usize, target: &NodeName, slots: &SlotSet, until: Time, how: Result<(), Stop>) {
-        let Some(work) = self.work(node, target) else { return };
-        let send = work.send.clone();
-        let there = self.target(node, &send).filter(|there| self.net.reach(node, *there));
-        let servers = [Some(node), there].map(|party| {
-            let server = self.nodes[party?].server.as_ref()?;
-            (!server.stopped && !server.is_loading(self.now)).then(|| super::observe::view(server))
-        });
-        let [Some(own), Some(remote)] = servers else {
-            let reason = "a server does not answer";
-            return self.end_job(node, target, |memory, driver| memory.tries.failed(driver, reason));
-        };
-        let arrived = super::mutation::arrived(self.mutation, how.is_ok(), slots, (&own, &remote), &send.target_id);
-        let mine = own.myself().map(|me| me.slots.clone()).unwrap_or_default();
-        let theirs = remote.myself().map(|me| me.slots.clone()).unwrap_or_default();
-        let both = !slots.intersection(&mine).is_disjoint(&theirs);
-        let settled = arrived == *slots || (how.is_err() && !both);
-        if !settled && self.now <= until {
-            return self.wake(node, 5);
-        }
-        let moved = slots.intersection(&theirs).difference(&mine);
-        self.check_truth(node, &arrived, &moved);
-        self.conclude(node, target, slots, &arrived, how);
-    }
-
-    fn conclude(&mut self, node: usize, target: &NodeName, slots: &SlotSet, arrived: &SlotSet, how: Result<(), Stop>) {
-        if arrived == slots {
-            if let Some(driver) = self.piece(node, target).map(|piece| piece.driver)
-                && let Some(memory) = self.memory(node, target)
-            {
-                memory.tries.moved(driver);
-            }
-            self.set_piece(node, target, None);
-            return self.wake(node, 1);
-        }
-        match how {
-            Err(Stop::Unwanted) => self.set_piece(node, target, None),
-            Err(Stop::Queued(reason)) => {
-                self.end_job(node, target, |memory, driver| memory.tries.gave_way(driver, &reason));
-            }
-            Err(Stop::Failed(reason)) => {
-                self.end_job(node, target, |memory, driver| memory.tries.failed(driver, &reason));
-            }
-            Ok(()) => {
-                let reason = "the servers say that all went well";
-                self.end_job(node, target, |memory, driver| memory.tries.failed(driver, reason));
-            }
-        }
-    }
-
-    /// The job ends with a reason, and is tried again after a while.
-    fn end_job(&mut self, node: usize, target: &NodeName, note: impl FnOnce(&mut Memory, DriverKind)) {
-        let rests_until = self.now + RETRY_AFTER;
-        let Some(driver) = self.piece(node, target).map(|piece| piece.driver) else { return };
-        if let Some(memory) = self.memory(node, target) {
-            note(memory, driver);
-            memory.rests_until = rests_until;
-            let last = memory.tries.shown().pop();
-            let name = self.name(node).clone();
-            self.say(|| format!("{name}: a piece to {target} has not moved: {last:?}"));
-        }
-        self.set_piece(node, target, None);
-    }
-
-    fn piece(&self, node: usize, target: &NodeName) -> Option<&Piece> {
+    pub(super) fn piece(&self, node: usize, target: &NodeName) -> Option<&Piece> {
         self.nodes[node].agent.as_ref()?.moves.by_target.get(target)?.piece.as_ref()
     }
 
-    fn set_piece(&mut self, node: usize, target: &NodeName, piece: Option<Piece>) {
+    pub(super) fn set_piece(&mut self, node: usize, target: &NodeName, piece: Option<Piece>) {
         if let Some(work) = self.work(node, target) {
             work.piece = piece;
         }
     }
 
-    fn set_step(&mut self, node: usize, target: &NodeName, step: Step) {
+    pub(super) fn set_step(&mut self, node: usize, target: &NodeName, step: Step) {
         if let Some(piece) = self.work(node, target).and_then(|work| work.piece.as_mut()) {
             piece.step = step;
         }
     }
 
-    fn memory(&mut self, node: usize, target: &NodeName) -> Option<&mut Memory> {
+    pub(super) fn memory(&mut self, node: usize, target: &NodeName) -> Option<&mut Memory> {
         Some(self.nodes[node].agent.as_mut()?.moves.memory.entry(target.clone()).or_default())
     }
 }
@@ -405,7 +305,7 @@ impl Piece {
     }
 
     /// The driver's name.
-    pub(super) fn driver(&self) -> &'static str {
+    pub(super) fn driver_name(&self) -> &'static str {
         self.driver.name()
     }
 }

@@ -184,11 +184,12 @@ impl World {
                 .is_some_and(|s| matches!(s.link, super::server::Link::Syncing { from } if from == server.id))
         };
         let replicas = self.nodes.iter().filter(|place| syncing(place)).enumerate();
-        let lines: String = replicas
+        let lines: Vec<String> = replicas
             .map(|(number, place)| {
-                format!("slave{number}:ip={},port=6379,state=send_bulk,offset=0,lag=0\r\n", place.addr.ip())
+                format!("slave{number}:ip={},port=6379,state=send_bulk,offset=0,lag=0", place.addr.ip())
             })
             .collect();
+        let lines = lines.join("\r\n");
         format!(
             "rdb_bgsave_in_progress:{saving}\r\naof_rewrite_in_progress:0\r\nrole:master\r\nmaster_repl_offset:0\r\n\
              master_replid:0\r\nmaster_replid2:0\r\nconnected_slaves:0\r\n{lines}"
