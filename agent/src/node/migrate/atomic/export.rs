@@ -119,7 +119,12 @@ impl Mover for Export {
             return Ok(Phase::Over(Some("the server has forgotten the job".into())));
         };
         let field = |name: &str| job.get(name).map(String::as_str).unwrap_or_default();
-        Ok(export_phase(field("state"), field("message")))
+        let phase = export_phase(field("state"), field("message"));
+        if matches!(phase, Phase::Over(_)) {
+            // Nothing of it is left to be cancelled: the command would end the jobs of other pairs.
+            self.job = None;
+        }
+        Ok(phase)
     }
 
     /// Ends every export of the server: there is no way to end one. Jobs of other pairs begin their pieces again.
