@@ -116,6 +116,7 @@ impl Mover for Export {
         let jobs = self.jobs().await.map_err(|error| whole(&error))?;
         let Some(job) = jobs.into_iter().find(|job| job.get("name") == Some(&name)) else {
             // The list is in memory only: the server has restarted, or was reloaded.
+            self.job = None;
             return Ok(Phase::Over(Some("the server has forgotten the job".into())));
         };
         let field = |name: &str| job.get(name).map(String::as_str).unwrap_or_default();
