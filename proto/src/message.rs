@@ -114,6 +114,9 @@ pub struct ReceiveRequest {
     pub generation: Generation,
     /// The source's id.
     pub source: NodeId,
+    /// The source's epoch: the target's server has to know it, to take the slots under a greater one.
+    #[serde(default)]
+    pub epoch: ConfigEpoch,
     /// The slots.
     pub slots: SlotSet,
     /// Which server does the work.

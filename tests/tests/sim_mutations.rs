@@ -109,6 +109,26 @@ fn the_target_must_take_a_slot_before_the_source_lets_go() {
 }
 
 #[test]
+fn a_driver_that_keeps_failing_must_give_way() {
+    expect_broken(Scenario::NeverSucceeds, Mutation::NoFallback);
+}
+
+#[test]
+fn a_move_in_one_piece_must_have_a_deadline() {
+    expect_broken(Scenario::NeverEnds, Mutation::NoDeadline);
+}
+
+#[test]
+fn who_owns_the_slots_must_be_asked_not_whether_the_job_went_well() {
+    expect_broken(Scenario::FailedAndMoved, Mutation::TrustsTheJob);
+}
+
+#[test]
+fn a_job_must_not_be_cancelled_when_its_target_may_take_the_slots() {
+    expect_broken(Scenario::CancelledAfterGrant, Mutation::CancelsAnyTime);
+}
+
+#[test]
 fn keys_must_be_replaced_only_after_a_timeout_of_ones_own() {
     expect_broken(Scenario::SourceDiesInMove, Mutation::AlwaysReplace);
 }

@@ -25,5 +25,7 @@ pub use in_the_way::in_the_way;
 pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
 pub use pace::Pace;
 pub use patience::{Patience, Verdict};
-pub use pieces::{Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_live, piece};
+pub use pieces::{
+    Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_busy, is_live, knows_epoch, may_cancel, piece,
+};
 pub use speed::{Latencies, Speed, Throttle};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{Phase, import_phase, in_the_way, is_live};
+use redisnode_agent_core::migration::{Phase, import_phase, in_the_way, is_busy, is_live, knows_epoch, may_cancel};
 use redisnode_proto::message::{Mover, ReceiveReply, ReceiveRequest};
 use redisnode_proto::topology::Info;
 use redisnode_proto::{Millis, NodeId, SlotSet};
@@ -68,6 +68,12 @@ async fn answer(shared: &Shared, request: &ReceiveRequest) -> Result<ReceiveRepl
     if let Err(reason) = agrees(shared, request).await {
         return Ok(ReceiveReply::Refused { reason });
     }
+    if !knows(shared, request) {
+        shared.wake.notify_one();
+        let reason =
+            "the target's server does not know the source's epoch yet; that comes with the servers' next pings";
+        return Ok(ReceiveReply::Waits { reason: reason.to_owned() });
+    }
     let mut connection = open(shared).await?;
     let info =
         connection.demand(&Command::new("INFO").args_from(["persistence", "replication"])).await?.text("INFO")?;
@@ -83,7 +89,8 @@ async fn answer(shared: &Shared, request: &ReceiveRequest) -> Result<ReceiveRepl
     let task = match reply {
         Ok(task) => task,
         Err(refusal) => {
-            return Ok(ReceiveReply::Busy { reason: format!("the target's server does not begin: {refusal}") });
+            let reason = format!("the target's server does not begin: {refusal}");
+            return Ok(if is_busy(&refusal) { ReceiveReply::Busy { reason } } else { ReceiveReply::Waits { reason } });
         }
     };
     let (source, slots) = (request.source.clone(), request.slots.clone());
@@ -100,6 +107,12 @@ async fn agrees(shared: &Shared, request: &ReceiveRequest) -> Result<(), String>
         return Ok(());
     }
     Err("the Layout here does not give these slots to this shard".to_owned())
+}
+
+/// The server knows the epoch that the source has.
+fn knows(shared: &Shared, request: &ReceiveRequest) -> bool {
+    let state = shared.state();
+    state.server.running().is_some_and(|running| knows_epoch(&running.view, &request.source, request.epoch))
 }
 
 /// The task's id, or the server's refusal.
@@ -178,7 +191,15 @@ async fn end_left_over(shared: &Shared) -> Result<(), RespError> {
             let is_export = job.get("operation").is_some_and(|operation| operation == "EXPORT");
             is_export && job.get("state").is_some_and(|state| !ended.contains(&state.as_str()))
         };
-        if maps(exports)?.iter().any(is_live) {
+        let exports = maps(exports)?;
+        if exports.iter().any(is_live) {
+            let live = exports.iter().filter(|job| is_live(job)).filter_map(|job| job.get("state"));
+            if !may_cancel(live.map(String::as_str)) {
+                tracing::info!(
+                    "a move that an earlier life of this agent has begun is about to end; it is not cancelled"
+                );
+                return Ok(());
+            }
             tracing::info!("moves that an earlier life of this agent has begun are cancelled");
             connection.run(&Command::new("CLUSTER").arg("CANCELSLOTMIGRATIONS")).await?;
         }

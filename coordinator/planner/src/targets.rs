@@ -104,7 +104,9 @@ fn too_few_in_sync(facts: &Facts, shard: &Shard, wanted: &Wanted, all_of_them: b
     if facts.world.spec.migration.without_replicas {
         return None;
     }
-    let needed = if all_of_them { wanted.replicas } else { wanted.replicas.min(shard.replicas.len()) };
+    // One that has left never syncs: it is not waited for (simulated).
+    let living = shard.replicas.iter().filter(|name| facts.node(name).is_none_or(|node| !node.is_retired())).count();
+    let needed = if all_of_them { wanted.replicas } else { wanted.replicas.min(living) };
     let synced = shard.replicas.iter().filter(|name| facts.in_sync(name, &shard.primary)).count();
     let late = || shard.replicas.iter().filter(|name| !facts.in_sync(name, &shard.primary));
     (synced < needed)

@@ -25,6 +25,7 @@ impl World {
         if busy {
             return;
         }
+        self.end_unasked(node);
         self.forget_finished_resumes(node);
         self.tend_notice(node);
         self.tend_election(node);
@@ -99,6 +100,7 @@ impl World {
             Duty::Reset => {
                 if self.with_server(node, super::server::Server::reset_hard) == Some(Ok(())) {
                     self.nodes[node].disk.data = None;
+                    self.nodes[node].streamed = 0;
                 }
             }
             Duty::SetAside { reason } => self.set_aside(node, &reason),

@@ -15,6 +15,7 @@ use redisnode_proto::{DOCUMENT_VERSION, Layout, Millis, NodeId, NodeName, Slot};
 
 use super::clock::Time;
 use super::moves::Moves;
+use super::receive::Receiving;
 use super::world::{Event, World};
 
 /// How often an agent looks while something is to be done, and while nothing is.
@@ -45,6 +46,10 @@ pub(crate) struct Agent {
     /// Calls that have not been answered, by peer and kind.
     pub(crate) calls: BTreeSet<(NodeName, &'static str)>,
     pub(crate) moves: Moves,
+    /// What the own server pulls.
+    pub(crate) receiving: Option<Receiving>,
+    /// What an earlier life of this agent has begun was ended.
+    pub(crate) is_clean: bool,
     /// Slots to open again once the own server is promoted, and until when writes wait for that.
     pub(crate) reopen: Option<(Vec<(Slot, NodeId)>, Time)>,
     /// The manual failover that this agent was asked for: from whom, and until when.
@@ -108,6 +113,8 @@ impl World {
             refused: BTreeSet::new(),
             calls: BTreeSet::new(),
             moves: Moves::default(),
+            receiving: None,
+            is_clean: false,
             reopen: None,
             takeover: None,
             imports: BTreeMap::new(),

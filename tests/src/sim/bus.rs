@@ -199,15 +199,17 @@ impl Server {
         if fresh.is_empty() {
             return;
         }
+        let granted = self.granted_to(owner);
         for (id, peer) in &self.table {
             if *id != owner && peer.epoch >= epoch {
-                fresh = fresh.difference(&peer.slots.difference(&self.unclaimed));
+                fresh = fresh.difference(&peer.slots.difference(&self.unclaimed).difference(&granted));
             }
         }
         let current = self.primary().unwrap_or(self.id);
         let lost = self.table.get(&current).map(|peer| peer.slots.intersection(&fresh)).unwrap_or_default();
         let mine = self.me().slots.intersection(&fresh);
         self.assign(&fresh, Some(owner));
+        self.gave(owner, &mine);
         if self.flavor.marks_survive {
             self.repoint_marks(owner, &fresh);
         }

@@ -6,7 +6,9 @@ use rand::RngExt;
 use redisnode_agent_core::situation::ReceivedNotice;
 use redisnode_agent_core::takeover::{Step, answer_notice};
 use redisnode_proto::ledger::OpenSlots;
-use redisnode_proto::message::{Ack, DeathNotice, ImportReply, ImportRequest, Outcome, ResumeRequest};
+use redisnode_proto::message::{
+    Ack, DeathNotice, ImportReply, ImportRequest, Outcome, ReceiveReply, ReceiveRequest, ResumeRequest,
+};
 use redisnode_proto::report::Report;
 use redisnode_proto::{Millis, NodeId, NodeName};
 
@@ -25,6 +27,7 @@ pub(crate) enum Body {
     Import(ImportRequest),
     OpenSlots(OpenSlots),
     Resume(ResumeRequest),
+    Receive(ReceiveRequest),
 }
 
 /// What is answered.
@@ -34,6 +37,7 @@ pub(crate) enum Said {
     Outcome(Outcome),
     Import(ImportReply),
     Ack(Ack),
+    Receive(ReceiveReply),
 }
 
 /// A call on its way.
@@ -64,6 +68,7 @@ impl Body {
             Self::Import(_) => "import",
             Self::OpenSlots(_) => "open slots",
             Self::Resume(_) => "resume",
+            Self::Receive(_) => "receive",
         }
     }
 }
@@ -131,6 +136,7 @@ impl World {
             Body::Takeover { from } => Said::Outcome(self.take_handoff(node, from)),
             Body::Import(request) => Said::Import(self.open_for_arrival(node, request)),
             Body::OpenSlots(open) => Said::Ack(self.learn_open_slots(node, open)),
+            Body::Receive(request) => Said::Receive(self.receive(node, request)),
             Body::Resume(request) => {
                 let agent = self.nodes[node].agent.as_mut().unwrap();
                 for slot in &request.slots {
@@ -193,6 +199,10 @@ impl World {
             (Body::Takeover { .. }, Some(Said::Outcome(outcome))) => self.handoff_answered(node, &reply.by, &outcome),
             (Body::Import(request), Some(Said::Import(opened))) => self.opened(node, &reply.by, request, &opened),
             (Body::OpenSlots(open), Some(Said::Ack(Ack::Done))) => self.replica_knows(node, &reply.by, open),
+            (Body::Receive(request), Some(Said::Receive(said))) => {
+                self.receive_answered(node, &reply.by, request, Some(&said));
+            }
+            (Body::Receive(request), _) => self.receive_answered(node, &reply.by, request, None),
             (Body::Hello, _) => {
                 self.hear(node, &reply.by, None);
                 self.wake(node, 0);

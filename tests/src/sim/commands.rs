@@ -66,6 +66,7 @@ impl Server {
         self.forgotten.clear();
         self.attached.clear();
         self.open.clear();
+        self.whole = super::whole::Whole::default();
         self.unclaimed = SlotSet::new();
         (self.current_epoch, self.last_vote, self.offset) = (0, 0, 0);
         self.backlog.clear();

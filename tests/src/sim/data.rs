@@ -30,15 +30,20 @@ pub(crate) enum Op {
     Delete(Key),
     /// A mark was set or taken away (only where SETSLOT is replicated).
     Mark(crate::sim::server::Mark),
+    /// Keys of a move in one piece, which nobody sees yet.
+    Stage(u64, crate::sim::whole::Stage),
+    /// Every key is gone: FLUSHALL.
+    Flush,
 }
 
-/// Applies `op` to `data`; marks are not data.
+/// Applies `op` to `data`; marks and hidden keys are not data.
 pub(crate) fn apply(data: &mut Data, op: &Op) {
     match op {
         Op::Push(key, number) => Rc::make_mut(data.entry(*key).or_default()).push(*number),
         Op::Restore(key, value) => drop(data.insert(*key, Rc::clone(value))),
         Op::Delete(key) => drop(data.remove(key)),
-        Op::Mark(_) => {}
+        Op::Flush => data.clear(),
+        Op::Mark(_) | Op::Stage(..) => {}
     }
 }
 

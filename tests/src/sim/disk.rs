@@ -109,6 +109,10 @@ pub(crate) fn start(disk: &Disk, birth: &Birth, rng: &mut StdRng, notes: &mut Ve
         paused_until: 0,
         handoff_pause_until: 0,
         next_random_ping: birth.now,
+        client_pause_until: 0,
+        saving_until: 0,
+        whole: super::whole::Whole::default(),
+        untold: Vec::new(),
     };
     for peer in server.table.values_mut() {
         (peer.ping_sent, peer.pong_at, peer.connected, peer.offset) = (None, birth.now, false, 0);

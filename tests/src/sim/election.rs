@@ -66,6 +66,7 @@ impl Server {
         if !mine {
             return;
         }
+        self.pause_ends_moves(ctx);
         self.handoff_pause_until = ctx.now + 2 * MANUAL_LIMIT;
         if let Some(addr) = self.table[&replica].addr {
             self.tell(ctx, addr, Kind::Ping);
@@ -187,6 +188,7 @@ impl Server {
         me.health = Health::Fine;
         let epoch = me.epoch;
         self.assign(&slots, Some(self.id));
+        self.settle_staged();
         self.begin_history(ctx.rng.random());
         self.unlink(ctx.now);
         self.link = Link::Down { since: None };

@@ -41,6 +41,12 @@ pub(crate) enum Fault {
     SecondCoordinator,
     StartCoordinator,
     Spec(u32, u32),
+    /// A user empties the server of a node.
+    Flush(usize),
+    /// A user holds the writes of a server for a while.
+    Pause(usize, Time),
+    /// The server's child writes a dump for a while.
+    Save(usize, Time),
 }
 
 impl World {
@@ -100,6 +106,18 @@ impl World {
             }
             Fault::SecondCoordinator | Fault::StartCoordinator => self.start_coordinator(),
             Fault::Spec(primaries, factor) => self.change_spec(*primaries, *factor),
+            Fault::Flush(node) => self.flush(*node),
+            Fault::Pause(node, time) => {
+                let time = *time;
+                self.with_server(*node, |server, ctx| {
+                    server.client_pause_until = ctx.now + time;
+                    server.pause_ends_moves(ctx);
+                });
+            }
+            Fault::Save(node, time) => {
+                let time = *time;
+                self.with_server(*node, |server, ctx| server.saving_until = ctx.now + time);
+            }
         }
     }
 
@@ -145,6 +163,7 @@ impl World {
     /// The server process dies: what it kept is on disk, what is only in its memory is gone.
     pub(crate) fn crash_server(&mut self, node: usize, why: &str) {
         self.excuse_unreplicated(node);
+        self.excuse_just_taken(node);
         let place = &mut self.nodes[node];
         let Some(server) = place.server.take() else { return };
         place.disk.conf = Some(Conf::of(&server));
@@ -237,6 +256,14 @@ impl World {
         self.net.last_cut.extend(cut.into_iter().map(|node| (node, now)));
         self.net.islands.clear();
         self.net.cuts.clear();
+    }
+
+    /// What a user deletes is not lost.
+    fn flush(&mut self, node: usize) {
+        let Some(server) = self.nodes[node].server.as_ref().filter(|server| server.is_primary()) else { return };
+        let data = server.data.clone();
+        self.oracle.excuse(data.values());
+        self.with_server(node, super::server::Server::flush);
     }
 
     fn dump(&mut self, node: usize) {

@@ -1,6 +1,9 @@
 //! What differs between the families of servers, as far as the rules of safety depend on it.
 
+use redisnode_agent_core::migration::Ability;
 use redisnode_proto::topology::{Product, ServerVersion};
+
+use super::whole::Mover;
 
 /// A family of servers and its habits.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +27,19 @@ pub(crate) struct Flavor {
     /// A replica of a primary without slots may be elected, and an emptied primary follows only within its shard
     /// (Valkey 8 and later).
     pub(crate) knows_shards: bool,
+    /// Who moves many slots in one piece, if any server does.
+    pub(crate) moves: Option<Mover>,
+}
+
+impl Flavor {
+    /// What an agent learns when it asks a server what it can do.
+    pub(crate) fn ability(self) -> Ability {
+        Ability {
+            version: self.version,
+            migrate_slots: self.moves == Some(Mover::Source),
+            import: self.moves == Some(Mover::Target),
+        }
+    }
 }
 
 const fn version(product: Product, major: u16, minor: u16) -> ServerVersion {
@@ -41,10 +57,16 @@ pub(crate) const REDIS_70: Flavor = Flavor {
     verifies_when_promoted: false,
     replicate_full_syncs: false,
     knows_shards: false,
+    moves: None,
 };
 
-pub(crate) const REDIS_86: Flavor =
-    Flavor { name: "redis-8.6", version: version(Product::Redis, 8, 6), deletes_foreign_keys: true, ..REDIS_70 };
+pub(crate) const REDIS_86: Flavor = Flavor {
+    name: "redis-8.6",
+    version: version(Product::Redis, 8, 6),
+    deletes_foreign_keys: true,
+    moves: Some(Mover::Target),
+    ..REDIS_70
+};
 
 pub(crate) const VALKEY_81: Flavor = Flavor {
     name: "valkey-8.1",
@@ -57,10 +79,16 @@ pub(crate) const VALKEY_81: Flavor = Flavor {
     verifies_when_promoted: false,
     replicate_full_syncs: true,
     knows_shards: true,
+    moves: None,
 };
 
-pub(crate) const VALKEY_91: Flavor =
-    Flavor { name: "valkey-9.1", version: version(Product::Valkey, 9, 1), verifies_when_promoted: true, ..VALKEY_81 };
+pub(crate) const VALKEY_91: Flavor = Flavor {
+    name: "valkey-9.1",
+    version: version(Product::Valkey, 9, 1),
+    verifies_when_promoted: true,
+    moves: Some(Mover::Source),
+    ..VALKEY_81
+};
 
 /// All that are modelled.
 pub(crate) const ALL: [Flavor; 4] = [REDIS_70, REDIS_86, VALKEY_81, VALKEY_91];

@@ -21,7 +21,8 @@ const FRESH: Time = 1500;
 impl World {
     pub(crate) fn hand_off(&mut self, node: usize, to: Option<NodeName>) {
         let open = self.nodes[node].server.as_ref().is_none_or(|s| !s.open.is_empty());
-        if open {
+        let moves = self.nodes[node].agent.as_ref().is_some_and(|agent| agent.moves.has_pieces());
+        if open || moves {
             return;
         }
         let Some(to) = to.or_else(|| self.best_mate(node)) else { return };
@@ -106,7 +107,8 @@ impl World {
                 Some(Answer::NeverAsked) | None => false,
             })
         });
-        if self.holds_slots(node) && !late && alone != Some(true) {
+        let moves = self.nodes[node].agent.as_ref().is_some_and(|agent| agent.moves.has_pieces());
+        if self.holds_slots(node) && !late && (moves || alone != Some(true)) {
             let mates: Vec<NodeName> =
                 self.judge(node, |s| s.mates().into_iter().cloned().collect::<Vec<_>>()).unwrap_or_default();
             self.ask(node, mates);

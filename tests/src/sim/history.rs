@@ -10,6 +10,7 @@ use super::faults::Fault;
 use super::flavor;
 use super::mutation::Mutation;
 use super::oracle::invariant;
+use super::temper::Temper;
 use super::world::{Event, World};
 
 /// `cluster-node-timeout` of the histories, milliseconds.
@@ -69,6 +70,9 @@ pub fn random_history(seed: u64, mutation: Option<Mutation>) -> Outcome {
     world.after(1, Event::Client);
     let calm = draw_faults(&mut world, &mut dice, primaries, factor);
     world.rough = dice.random_range(0..3) > 0;
+    if world.moves_whole() {
+        draw_moves(&mut world, &mut dice, (primaries * (factor + 1)) as usize);
+    }
     world.run_until(calm);
     end_faults(&mut world);
     finish(world, seed, title)
@@ -97,6 +101,30 @@ fn draw_faults(world: &mut World, dice: &mut StdRng, primaries: u32, factor: u32
         }
     }
     at + dice.random_range(1000..9000)
+}
+
+/// How moves in one piece go, and what comes between them beside the faults of every history.
+fn draw_moves(world: &mut World, dice: &mut StdRng, members: usize) {
+    world.temper = match dice.random_range(0..12) {
+        0 => Temper::Hangs(3),
+        1 => Temper::Fails,
+        2 => Temper::Saves,
+        _ => Temper::Even,
+    };
+    for _ in 0..dice.random_range(0..4) {
+        let at = FAULTS_FROM + dice.random_range(0..9000);
+        let node = dice.random_range(0..members);
+        let fault = match dice.random_range(0..6) {
+            0 => Fault::Flush(node),
+            1 => Fault::Pause(node, dice.random_range(10..2000)),
+            2 => Fault::Save(node, dice.random_range(10..3000)),
+            _ => {
+                let (primaries, factor) = shape(dice);
+                Fault::Spec(primaries, factor)
+            }
+        };
+        world.queue.push(at, Event::Fault(fault));
+    }
 }
 
 fn draw_fault(dice: &mut StdRng, members: usize) -> Fault {
@@ -151,7 +179,9 @@ pub(crate) fn finish(mut world: World, seed: u64, title: String) -> Outcome {
     let calm = world.now;
     let mut converged_after = None;
     let mut missing = Ok(());
-    while world.oracle.broken.is_none() && world.now < calm + CONVERGES_WITHIN {
+    // Each pair may have to wait for a deadline or two before the next driver has its turn.
+    let patience = if world.temper == Temper::Even { 1 } else { 4 };
+    while world.oracle.broken.is_none() && world.now < calm + patience * CONVERGES_WITHIN {
         let next = world.now + 500;
         world.run_until(next);
         if world.now > calm + 3000 {

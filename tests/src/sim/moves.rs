@@ -14,6 +14,7 @@ use redisnode_proto::{Generation, Millis, NodeName, Slot, SlotSet};
 use super::call::Body;
 use super::data::Key;
 use super::ids::Id;
+use super::pieces::{Memory, Piece};
 use super::world::World;
 
 /// Slots that are open at a time, for one target.
@@ -27,6 +28,8 @@ pub(crate) struct Moves {
     pub(super) attempts: BTreeMap<Key, Vec<Attempt>>,
     /// Slots that stand still for a person to look at.
     pub(super) stopped: BTreeMap<Slot, String>,
+    /// What became of the tries of each pair that has slots to move.
+    pub(super) memory: BTreeMap<NodeName, Memory>,
 }
 
 pub(super) struct Move {
@@ -42,6 +45,8 @@ pub(super) struct Move {
     /// The life of the target's server in which it opened them: another life starts from its disk and may not know yet
     /// what it has lost, and an epoch of its own would win that back.
     pub(super) target_run: u64,
+    /// What the servers themselves move now.
+    pub(super) piece: Option<Piece>,
 }
 
 impl Moves {
@@ -52,7 +57,7 @@ impl Moves {
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let job = |(target, work): (&NodeName, &Move)| Job {
             target: target.clone(),
-            driver: "migrate".into(),
+            driver: work.piece.as_ref().map_or("migrate", Piece::driver_name).into(),
             remaining: work.send.slots.clone(),
             slots_done: 0,
             keys_done: 0,
@@ -60,9 +65,19 @@ impl Moves {
             bytes_done: 0,
             running_for: Millis(0),
             stalled: self.stopped.values().next().cloned(),
-            tries: Vec::new(),
+            tries: self.memory.get(target).map(|memory| memory.tries.shown()).unwrap_or_default(),
         };
         self.by_target.iter().map(job).collect()
+    }
+
+    /// Whether a piece is under way.
+    pub(crate) fn has_pieces(&self) -> bool {
+        self.by_target.values().any(|work| work.piece.is_some())
+    }
+
+    /// Whether a piece goes to another target that pulls it: the own server serves one at a time.
+    pub(super) fn another_pulls(&self, target: &NodeName) -> bool {
+        self.by_target.iter().any(|(other, work)| other != target && work.piece.as_ref().is_some_and(Piece::pulls))
     }
 
     pub(crate) fn stopped(&self) -> Vec<(Slot, String)> {
@@ -73,7 +88,11 @@ impl Moves {
 impl World {
     pub(crate) fn run_moves(&mut self, node: usize, sends: &super::act::Sends, hands_off: bool) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        agent.moves.by_target.retain(|target, _| sends.iter().any(|send| send.target == *target));
+        let wanted = |target: &NodeName| sends.iter().any(|send| send.target == *target);
+        agent.moves.by_target.retain(|target, work| wanted(target) || work.piece.is_some());
+        agent.moves.memory.retain(|target, _| wanted(target));
+        let ending = agent.moves.by_target.iter().filter(|(target, _)| !wanted(target));
+        let ending: Vec<SendTo> = ending.map(|(_, work)| work.send.clone()).collect();
         for send in sends {
             let fresh = || Move {
                 send: send.clone(),
@@ -82,14 +101,21 @@ impl World {
                 opened: SlotSet::new(),
                 resumed: SlotSet::new(),
                 target_run: 0,
+                piece: None,
             };
             let work = agent.moves.by_target.entry(send.target.clone()).or_insert_with(fresh);
             if work.send.target_id != send.target_id {
-                *work = fresh();
+                *work = Move { piece: work.piece.take(), ..fresh() };
             }
             work.send = send.clone();
         }
+        for send in ending {
+            self.move_whole(node, &send, true);
+        }
         for send in sends {
+            if self.move_whole(node, send, hands_off) {
+                continue;
+            }
             if send.open.is_empty() {
                 if !hands_off {
                     self.open_more(node, send);

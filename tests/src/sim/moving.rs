@@ -110,7 +110,7 @@ impl World {
     }
 
     /// The node where the target's server is thought to be.
-    fn target(&self, node: usize, send: &SendTo) -> Option<usize> {
+    pub(super) fn target(&self, node: usize, send: &SendTo) -> Option<usize> {
         let peer = self.nodes[node].server.as_ref()?.table.get(&Id::of(&send.target_id))?;
         self.node_at(peer.addr?)
     }

@@ -1,11 +1,12 @@
 //! What the rules of safety are worth: each mutation takes one rule away, at the seam between the pure cores and this
 //! simulator's shell, never in the product. A history with one of them must break an invariant.
 
-use redisnode_agent_core::migration::{Attempt, CloseStep, Closing, must_replace, next_step};
+use redisnode_agent_core::migration::{Attempt, CloseStep, Closing, DriverKind, Tries, must_replace, next_step};
 use redisnode_agent_core::{Row, StartAct, StartVerdict};
 use redisnode_proto::generation::next_term;
 use redisnode_proto::message::LayoutAnswer;
-use redisnode_proto::{Layout, Ledger, NodeId};
+use redisnode_proto::topology::View;
+use redisnode_proto::{Layout, Ledger, NodeId, SlotSet};
 
 /// A rule that is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,14 @@ pub enum Mutation {
     SourceFirst,
     /// Every MIGRATE carries REPLACE.
     AlwaysReplace,
+    /// The best driver is tried for ever.
+    NoFallback,
+    /// A move in one piece is waited for, however long it takes.
+    NoDeadline,
+    /// Slots have moved if the servers say that the move went well, and have not if they say that it failed.
+    TrustsTheJob,
+    /// A job is cancelled although its target may take the slots at this moment.
+    CancelsAnyTime,
 }
 
 /// What the start check decided, or what is left of it.
@@ -59,6 +68,39 @@ pub(crate) fn close(mutation: Option<Mutation>, closing: Closing) -> CloseStep {
 /// Whether MIGRATE carries REPLACE.
 pub(crate) fn replaces(mutation: Option<Mutation>, attempts: &[Attempt], source: &NodeId) -> bool {
     mutation == Some(Mutation::AlwaysReplace) || must_replace(attempts, source)
+}
+
+/// Which driver has its turn.
+pub(crate) fn choose(mutation: Option<Mutation>, tries: &mut Tries, able: &[DriverKind]) -> DriverKind {
+    match (mutation, able) {
+        (Some(Mutation::NoFallback), [best, ..]) => *best,
+        _ => tries.choose(able),
+    }
+}
+
+/// Whether a move in one piece has no deadline.
+pub(crate) fn waits_for_ever(mutation: Option<Mutation>) -> bool {
+    mutation == Some(Mutation::NoDeadline)
+}
+
+/// Whether exports in these states are cancelled.
+pub(crate) fn may_cancel(mutation: Option<Mutation>, states: &[&str]) -> bool {
+    mutation == Some(Mutation::CancelsAnyTime) || redisnode_agent_core::migration::may_cancel(states.iter().copied())
+}
+
+/// Which slots of a piece have moved.
+pub(crate) fn arrived(
+    mutation: Option<Mutation>,
+    went_well: bool,
+    slots: &SlotSet,
+    (source, target): (&View, &View),
+    target_id: &NodeId,
+) -> SlotSet {
+    match mutation {
+        Some(Mutation::TrustsTheJob) if went_well => slots.clone(),
+        Some(Mutation::TrustsTheJob) => SlotSet::new(),
+        _ => redisnode_agent_core::migration::arrived(slots, source, target, target_id),
+    }
 }
 
 /// The term of a new life.

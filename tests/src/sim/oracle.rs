@@ -36,6 +36,8 @@ pub mod invariant {
     pub const ALL_CLOSED: &str = "no slot is left open";
     /// At the end every acknowledged write is where it belongs, once.
     pub const NOTHING_LOST: &str = "no acknowledged write is lost";
+    /// What an agent says of a move that is over is what both servers show.
+    pub const TRUE_WORDS: &str = "slots are called moved if, and only if, they have moved";
     /// At the end no server holds a key that is not of its shard.
     pub const NOTHING_DOUBLED: &str = "no key is doubled by a migration";
 }
@@ -197,6 +199,7 @@ impl World {
             if let Some(server) = &node.server {
                 if (certain || old_dumps || !self.is_stale(index)) && !self.is_linked(index) {
                     copies.add(&server.data);
+                    copies.add(server.staged_of_the_shard());
                 }
             } else if let (Some(data), true) = (&node.disk.data, certain) {
                 copies.add(data);
@@ -289,6 +292,19 @@ impl World {
             .collect();
         for data in apart {
             self.excuse_difference(&data, node);
+        }
+    }
+
+    /// An agent takes these slots of a piece for moved; those are.
+    pub(crate) fn check_truth(
+        &mut self,
+        node: usize,
+        told: &redisnode_proto::SlotSet,
+        moved: &redisnode_proto::SlotSet,
+    ) {
+        if told != moved {
+            let detail = format!("{} takes slots {told} of a piece for moved, and {moved} are", self.name(node));
+            self.oracle.fail(invariant::TRUE_WORDS, detail);
         }
     }
 

@@ -129,11 +129,12 @@ impl World {
         };
         let primary = self.nodes[source].server.as_ref().unwrap();
         let (data, offset, history) = (primary.data.clone(), primary.offset, primary.history);
-        let open = primary.open.clone();
+        let (open, staged) = (primary.open.clone(), primary.whole.staged.clone());
         let replica = self.nodes[node].server.as_mut().unwrap();
         let before = std::mem::replace(&mut replica.data, data);
         (replica.offset, replica.history) = (offset, history);
         replica.backlog.clear();
+        replica.whole.staged = staged;
         replica.link = Link::Up { from, heard_at: self.now };
         if replica.flavor.marks_survive {
             replica.open = open;
@@ -146,6 +147,11 @@ impl World {
     /// Sends what the server has done since the last look to its replicas.
     pub(crate) fn send_stream(&mut self, node: usize) {
         let Some(server) = &self.nodes[node].server else { return };
+        if !server.untold.is_empty() {
+            // It sends the stream too.
+            self.with_server(node, Server::tell_changes);
+            return;
+        }
         let streamed = self.nodes[node].streamed.min(server.offset);
         if streamed == server.offset {
             return;

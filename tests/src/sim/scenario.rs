@@ -11,6 +11,7 @@ use super::faults::Fault;
 use super::flavor::{self, Flavor};
 use super::history::{Outcome, end_faults, finish};
 use super::mutation::Mutation;
+use super::temper::Temper;
 use super::world::{Event, World};
 
 const NODE_TIMEOUT: Time = 3000;
@@ -40,11 +41,19 @@ pub enum Scenario {
     FoundingAgain,
     /// The source of a move dies before its replica has heard that a key has left, and the key has changed since.
     SourceDiesInMove,
+    /// The best driver never succeeds: the target has no room for what it brings.
+    NeverSucceeds,
+    /// Moves in one piece never come to their end, as under writes that do not stop.
+    NeverEnds,
+    /// A user empties the source when it has just let its target take the slots: the job says that it has failed.
+    FailedAndMoved,
+    /// A source's agent begins a new life, and ends what the one before has begun, when the target may just take the slots.
+    CancelledAfterGrant,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::KilledWithOldDump,
         Self::DataGoneBesideReplica,
         Self::DataGoneReplicaSilent,
@@ -56,6 +65,10 @@ impl Scenario {
         Self::FolderLost,
         Self::FoundingAgain,
         Self::SourceDiesInMove,
+        Self::NeverSucceeds,
+        Self::NeverEnds,
+        Self::FailedAndMoved,
+        Self::CancelledAfterGrant,
     ];
 
     /// Plays it, with a rule taken away if one is named.
@@ -72,6 +85,10 @@ impl Scenario {
             Self::FolderLost => folder_lost(mutation),
             Self::FoundingAgain => founding_again(mutation),
             Self::SourceDiesInMove => source_dies_in_move(mutation),
+            Self::NeverSucceeds => super::scenes::stubborn(flavor::REDIS_86, Temper::Fails, mutation),
+            Self::NeverEnds => super::scenes::stubborn(flavor::VALKEY_91, Temper::Hangs(1), mutation),
+            Self::FailedAndMoved => super::scenes::failed_and_moved(mutation),
+            Self::CancelledAfterGrant => super::scenes::cancelled_after_grant(mutation),
         };
         end_faults(&mut world);
         finish(world, 0, format!("{self:?}, without {mutation:?}"))
@@ -79,7 +96,12 @@ impl Scenario {
 }
 
 /// A healthy cluster with clients, five seconds old.
-fn healthy(flavor: Flavor, keeping: Keeping, (primaries, factor): (u32, u32), mutation: Option<Mutation>) -> World {
+pub(super) fn healthy(
+    flavor: Flavor,
+    keeping: Keeping,
+    (primaries, factor): (u32, u32),
+    mutation: Option<Mutation>,
+) -> World {
     let mut world = World::new(1, flavor, keeping, NODE_TIMEOUT);
     world.mutation = mutation;
     world.coordinators.spec = super::spec::spec(primaries, factor, NODE_TIMEOUT, keeping);
@@ -93,13 +115,13 @@ fn healthy(flavor: Flavor, keeping: Keeping, (primaries, factor): (u32, u32), mu
 }
 
 impl World {
-    fn wait(&mut self, time: Time) {
+    pub(super) fn wait(&mut self, time: Time) {
         let until = self.now + time;
         self.run_until(until);
     }
 
     /// Runs until `reached`, ten seconds at most; says whether it was.
-    fn wait_for(&mut self, reached: impl Fn(&Self) -> bool) -> bool {
+    pub(super) fn wait_for(&mut self, reached: impl Fn(&Self) -> bool) -> bool {
         let limit = self.now + 10_000;
         while self.now < limit && self.oracle.broken.is_none() {
             if reached(self) {

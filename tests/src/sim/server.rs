@@ -15,6 +15,7 @@ use super::data::{Data, Op};
 use super::election::{Election, Manual};
 use super::flavor::Flavor;
 use super::ids::{Addr, Id};
+use super::whole::{Parcel, Whole};
 
 /// How long a primary refuses writes after its start (`CLUSTER_WRITABLE_DELAY`).
 pub(crate) const WRITABLE_DELAY: Time = 2000;
@@ -144,6 +145,14 @@ pub(crate) struct Server {
     /// The pause of a manual failover holds until then.
     pub(crate) handoff_pause_until: Time,
     pub(crate) next_random_ping: Time,
+    /// A user's CLIENT PAUSE WRITE holds until then.
+    pub(crate) client_pause_until: Time,
+    /// Its one child writes a dump until then.
+    pub(crate) saving_until: Time,
+    /// Its moves in one piece.
+    pub(crate) whole: Whole,
+    /// Changes that the targets of its moves have not been told yet.
+    pub(crate) untold: Vec<Op>,
 }
 
 /// What a server does to the world while it handles something.
@@ -152,6 +161,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) rng: &'a mut StdRng,
     /// Messages, and to where.
     pub(crate) out: Vec<(Addr, Rc<Message>)>,
+    /// Words to the other sides of moves in one piece.
+    pub(crate) words: Vec<(Addr, Parcel)>,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -165,6 +176,8 @@ pub(crate) enum Note {
     Follows(Id),
     /// It dropped keys; what it held before.
     Dropped { before: Data, why: &'static str },
+    /// It took slots at the end of a move in one piece.
+    Took { job: u64, slots: SlotSet, from: Id },
     /// Anything else worth a line.
     Said(String),
 }
@@ -191,7 +204,14 @@ impl Server {
     }
 
     pub(crate) fn writes_paused(&self, now: Time) -> bool {
-        now < self.paused_until || now < self.handoff_pause_until
+        now < self.paused_until
+            || now < self.handoff_pause_until
+            || self.is_paused_by_a_client(now)
+            || self.is_giving(now)
+    }
+
+    pub(crate) fn is_paused_by_a_client(&self, now: Time) -> bool {
+        now < self.client_pause_until
     }
 
     pub(crate) fn owner(&self, slot: Slot) -> Option<Id> {
@@ -224,13 +244,23 @@ impl Server {
 
     /// Does `op` as a primary: to the own data and into the stream.
     pub(crate) fn emit(&mut self, op: Op) {
-        super::data::apply(&mut self.data, &op);
+        if !self.whole.out.is_empty() {
+            self.untold.push(op.clone());
+        }
+        self.perform(&op);
         self.record(op);
+    }
+
+    fn perform(&mut self, op: &Op) {
+        match op {
+            Op::Stage(job, stage) => self.stage(*job, stage),
+            op => super::data::apply(&mut self.data, op),
+        }
     }
 
     /// Takes `op` from the primary's stream.
     pub(crate) fn replay(&mut self, op: Op) {
-        super::data::apply(&mut self.data, &op);
+        self.perform(&op);
         if let (Op::Mark(mark), true) = (&op, self.flavor.marks_survive) {
             self.mark(mark);
         }
@@ -279,6 +309,7 @@ impl Server {
             self.assign(&mine, None);
             self.open.clear();
             self.attached.clear();
+            self.end_moves_of_a_primary();
         }
         let shard = self.table.get(&primary).map_or(primary.0, |peer| peer.shard);
         let me = self.me_mut();

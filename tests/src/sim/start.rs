@@ -33,6 +33,7 @@ impl World {
         }
         agent.gate = None;
         agent.moves = super::moves::Moves::default();
+        agent.receiving = None;
         (agent.reopen, agent.takeover) = (None, None);
         (agent.inbox.death, agent.inbox.forced_at) = (None, None);
         let fresh = || Start { since: now, refused: BTreeSet::new(), refused_at: None, reason: "asking".into() };
@@ -98,7 +99,7 @@ impl World {
         }
     }
 
-    /// Servers that follow the one that is down, and whose agents have not answered since the check began.
+    /// Servers that follow the one that is down, and that have not answered since the check began: they or their agents.
     fn silent_followers(&self, node: usize) -> Vec<usize> {
         let place = &self.nodes[node];
         let (Some(agent), Some(conf)) = (&place.agent, &place.disk.conf) else { return Vec::new() };
@@ -106,7 +107,10 @@ impl World {
         let heard = |name: &NodeName| agent.peers.get(name).is_some_and(|peer| peer.heard_since(since).is_some());
         let follows = |other: &super::world::Node| other.server.as_ref().is_some_and(|s| s.primary() == Some(conf.id));
         let all = self.nodes.iter().enumerate();
-        all.filter(|(_, other)| follows(other) && !heard(&other.member.name)).map(|(index, _)| index).collect()
+        let answers = |other: &super::world::Node| {
+            heard(&other.member.name) && other.server.as_ref().is_some_and(|server| !server.stopped)
+        };
+        all.filter(|(_, other)| follows(other) && !answers(other)).map(|(index, _)| index).collect()
     }
 
     /// A start on what the disk has waits only three seconds for a mate that does not answer: that choice is documented.

@@ -22,6 +22,8 @@ use super::mutation::Mutation;
 use super::net::Net;
 use super::oracle::Oracle;
 use super::server::{Ctx, Note, Server};
+use super::temper::Temper;
+use super::whole::Parcel;
 
 /// A node: its name and folder, and what runs there.
 pub(crate) struct Node {
@@ -48,6 +50,8 @@ pub(crate) enum Event {
     Cron { node: usize, run: u64 },
     /// A message on the bus arrives.
     Bus { from: usize, to: Addr, message: Rc<Message> },
+    /// A word reaches the other side of a move in one piece.
+    Word { from: usize, to: Addr, sent_at: Time, parcel: Box<Parcel> },
     /// An operation reaches a replica.
     Stream { from: usize, node: usize, link: u64, offset: u64, op: Op },
     /// A full sync has been received and is loaded.
@@ -95,6 +99,8 @@ pub(crate) struct World {
     pub(crate) traced: Option<usize>,
     /// Random delays of agents and crashes within their work.
     pub(crate) rough: bool,
+    /// How moves in one piece go.
+    pub(crate) temper: Temper,
 }
 
 impl World {
@@ -119,6 +125,7 @@ impl World {
             followed: number("REDISNODE_SIM_WRITE").and_then(|n| Some((u32::try_from(n).ok()?, Vec::new()))),
             traced: number("REDISNODE_SIM_TRACE").and_then(|n| usize::try_from(n).ok()),
             rough: false,
+            temper: Temper::Even,
         }
     }
 
@@ -166,6 +173,7 @@ impl World {
         match event {
             Event::Cron { node, run } => self.server_cron(node, run),
             Event::Bus { from, to, message } => self.deliver(from, to, &message),
+            Event::Word { from, to, sent_at, parcel } => self.word_arrives(from, to, sent_at, parcel),
             Event::Stream { from, node, link, offset, op } => self.stream_arrives(from, node, link, offset, op),
             Event::SyncLoad { node, link } => self.load_sync(node, link),
             Event::Push(push) => self.push(push),
@@ -186,13 +194,15 @@ impl World {
         work: impl FnOnce(&mut Server, &mut Ctx<'_>) -> R,
     ) -> Option<R> {
         let server = self.nodes[node].server.as_mut()?;
-        let mut ctx = Ctx { now: self.now, rng: &mut self.rng, out: Vec::new(), notes: Vec::new() };
+        let mut ctx = Ctx { now: self.now, rng: &mut self.rng, out: Vec::new(), words: Vec::new(), notes: Vec::new() };
         let result = work(server, &mut ctx);
-        let (out, notes) = (ctx.out, ctx.notes);
+        server.tell_changes(&mut ctx);
+        let (out, words, notes) = (ctx.out, ctx.words, ctx.notes);
         for (to, message) in out {
             let delay = self.net.bus_delay(&mut self.rng);
             self.after(delay, Event::Bus { from: node, to, message });
         }
+        self.post(node, words);
         for note in notes {
             self.note(node, note);
         }
@@ -217,6 +227,7 @@ impl World {
                 self.say(|| format!("{name}: dropped keys: {why}"));
                 self.check_wipe(node, &before, why);
             }
+            Note::Took { job, slots, from } => self.took(node, job, &slots, from),
             Note::Said(text) => self.say(|| format!("{name}: {text}")),
         }
     }
@@ -232,6 +243,7 @@ impl World {
             return;
         }
         self.with_server(node, Server::cron);
+        self.tend_wires(node);
         self.tend_link(node);
     }
 

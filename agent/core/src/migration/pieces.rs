@@ -2,7 +2,7 @@
 //! servers' words for it mean, and who owns the slots in the end.
 
 use redisnode_proto::topology::View;
-use redisnode_proto::{Millis, NodeId, Slot, SlotSet};
+use redisnode_proto::{ConfigEpoch, Millis, NodeId, Slot, SlotSet};
 
 use super::group::{GroupLimit, group};
 
@@ -73,9 +73,30 @@ pub fn import_phase(state: &str, last_error: &str, retries: u64) -> Phase {
     }
 }
 
+/// Whether exports in these states may be cancelled: the server's command ends all of them. Once writes are held the target
+/// may take the slots at any moment, and a job that is cancelled then lets writes flow at the source that are lost when the
+/// target's claim comes (from the server's source; simulated). Such a job is over within seconds by itself.
+pub fn may_cancel<'a>(states: impl IntoIterator<Item = &'a str>) -> bool {
+    states.into_iter().all(|state| !matches!(state, "failover-paused" | "failover-granted"))
+}
+
 /// Whether a task of `CLUSTER MIGRATION STATUS` still does something, or may.
 pub fn is_live(state: &str) -> bool {
     !matches!(state, "completed" | "canceled")
+}
+
+/// Whether a server refuses to begin because another move is at work there, which ends by itself. Whatever else it says may
+/// last: a slot that an earlier move has marked stays marked as long as this one claims it, and is waited for in vain
+/// (simulated).
+pub fn is_busy(refusal: &str) -> bool {
+    refusal.contains("already in progress")
+}
+
+/// Whether the target knows the source's epoch. It takes the slots under the epoch after the highest that it knows, and
+/// under its own if that is the highest: with an older one of the source, a claim of the source that is still on its way
+/// wins the slots back, after the source has dropped their keys (simulated).
+pub fn knows_epoch(target: &View, source: &NodeId, epoch: ConfigEpoch) -> bool {
+    target.node(source).is_some_and(|node| node.epoch >= epoch)
 }
 
 /// Of these slots, those that have surely arrived: the target shows them as its own, and the source does not. Whatever a
@@ -109,6 +130,20 @@ mod tests {
         assert!(deadline(1_000_000, 100) > deadline(1_000, 100));
         assert!(deadline(1, 1 << 30) > Millis(500_000), "one huge key");
         assert!(deadline(u64::MAX, u64::MAX) > AT_LEAST);
+    }
+
+    #[test]
+    fn nothing_is_cancelled_while_a_target_may_take_slots() {
+        assert!(may_cancel(["replicating", "waiting-to-pause", "success"]));
+        assert!(may_cancel([]));
+        assert!(!may_cancel(["snapshotting", "failover-paused"]));
+        assert!(!may_cancel(["failover-granted", "failed"]));
+    }
+
+    #[test]
+    fn only_another_move_is_waited_for_without_end() {
+        assert!(is_busy("ERR another ASM task is already in progress"));
+        assert!(!is_busy("ERR all slot states must be STABLE"));
     }
 
     #[test]

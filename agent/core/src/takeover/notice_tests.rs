@@ -56,8 +56,24 @@ fn a_takeover_must_rise_above_an_epoch_that_only_the_dead_one_knew() {
     assert_eq!(promotes(&answer(&told)), Some(Promotion::Force), "it raises what the server knows");
     told.0.inbox.forced_at = Some(told.1.at);
     assert!(is_pending(&answer(&told)));
-    told.0.view().current_epoch = ConfigEpoch(12);
+    told.0.view().current_epoch = ConfigEpoch(13);
     assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
+fn an_epoch_that_is_only_as_high_as_the_dead_ones_is_raised_before_a_takeover() {
+    let mut told = told(2, 1, 0);
+    told.0.inbox.forced_at = None;
+    told.1.notice.epoch = ConfigEpoch(12);
+    told.0.view().current_epoch = ConfigEpoch(12);
+    told.0.now = told.1.at;
+    assert_eq!(answer(&told), Step::RaiseEpoch);
+    told.0.now = Millis(told.1.at.0 + 150);
+    assert_eq!(
+        promotes(&answer(&told)),
+        Some(Promotion::Force),
+        "its own epoch is the highest: BUMPEPOCH does nothing"
+    );
 }
 
 #[test]

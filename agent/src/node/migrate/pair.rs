@@ -7,6 +7,7 @@ use std::time::Duration;
 use redisnode_agent_core::migration::set_slot_lanes;
 use redisnode_proto::layout::MigrationSettings;
 use redisnode_proto::message::{Mover, ReceiveReply, ReceiveRequest};
+use redisnode_proto::topology::View;
 use redisnode_proto::{Address, NodeId, Slot, SlotSet};
 use tokio::time::Instant;
 
@@ -85,7 +86,13 @@ impl Pair {
     /// Asks the target's agent to take these slots in one piece, or how far that is.
     pub(super) async fn receive(&self, slots: &SlotSet, by: Mover, cancel: bool) -> Result<ReceiveReply, String> {
         let generation = self.shared.layout().map(|layout| layout.generation).unwrap_or_default();
-        let request = ReceiveRequest { generation, source: self.source.clone(), slots: slots.clone(), by, cancel };
+        let epoch = {
+            let state = self.shared.state();
+            let view = state.server.running().map(|running| &running.view);
+            view.and_then(View::myself).map(|me| me.epoch).unwrap_or_default()
+        };
+        let request =
+            ReceiveRequest { generation, source: self.source.clone(), epoch, slots: slots.clone(), by, cancel };
         let reply = self.shared.client.receive(self.target.agent(), &request, RECEIVE_WITHIN).await;
         reply.map_err(|error| format!("the target's agent does not answer: {}", error.whole()))
     }

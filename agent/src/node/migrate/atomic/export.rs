@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redisnode_agent_core::migration::{DriverKind, Phase, Speed, export_phase, in_the_way};
+use redisnode_agent_core::migration::{DriverKind, Phase, Speed, export_phase, in_the_way, may_cancel};
 use redisnode_proto::SlotSet;
 use redisnode_proto::message::{Mover as By, ReceiveReply};
 use redisnode_proto::topology::Info;
@@ -116,20 +116,37 @@ impl Mover for Export {
         let jobs = self.jobs().await.map_err(|error| whole(&error))?;
         let Some(job) = jobs.into_iter().find(|job| job.get("name") == Some(&name)) else {
             // The list is in memory only: the server has restarted, or was reloaded.
+            self.job = None;
             return Ok(Phase::Over(Some("the server has forgotten the job".into())));
         };
         let field = |name: &str| job.get(name).map(String::as_str).unwrap_or_default();
-        Ok(export_phase(field("state"), field("message")))
+        let phase = export_phase(field("state"), field("message"));
+        if matches!(phase, Phase::Over(_)) {
+            // Nothing of it is left to be cancelled: the command would end the jobs of other pairs.
+            self.job = None;
+        }
+        Ok(phase)
     }
 
     /// Ends every export of the server: there is no way to end one. Jobs of other pairs begin their pieces again.
     async fn cancel(&mut self) {
         if self.job.is_some()
-            && let Err(error) = self.own.run(&Command::new("CLUSTER").arg("CANCELSLOTMIGRATIONS")).await
+            && let Err(error) = cancel_exports(&mut self.own).await
         {
             tracing::info!(error = %whole(&error), "a job of the server cannot be cancelled; it ends by itself");
         }
     }
+}
+
+/// Ends every export of the server, unless one is past the point where that is safe.
+async fn cancel_exports(own: &mut Lanes) -> Result<(), RespError> {
+    let jobs = maps(own.demand(&Command::new("CLUSTER").arg("GETSLOTMIGRATIONS")).await?)?;
+    let exports = jobs.iter().filter(|job| job.get("operation").is_some_and(|operation| operation == "EXPORT"));
+    if !may_cancel(exports.filter_map(|job| job.get("state")).map(String::as_str)) {
+        return Ok(());
+    }
+    // None under way any more is an error to the server, and what is wanted here.
+    own.run(&Command::new("CLUSTER").arg("CANCELSLOTMIGRATIONS")).await.map(drop)
 }
 
 /// A list of maps with text fields, as RESP2 has them.

@@ -223,11 +223,14 @@ async fn carry_through<M: Mover>(task: &Task, mover: &mut M, slots: &SlotSet, wi
     }
 }
 
-/// Cancels, and waits until the servers say that it is over.
+/// Cancels, and waits until the servers say that it is over. At some moments nothing may be cancelled: it is tried again.
 async fn give_up<M: Mover>(mover: &mut M) {
-    mover.cancel().await;
     let until = Instant::now() + CANCELLED_WITHIN;
-    while Instant::now() < until && !matches!(mover.look().await, Ok(Phase::Over(_)) | Err(_)) {
+    loop {
+        mover.cancel().await;
+        if Instant::now() >= until || matches!(mover.look().await, Ok(Phase::Over(_)) | Err(_)) {
+            return;
+        }
         sleep(LOOK_EVERY).await;
     }
 }
