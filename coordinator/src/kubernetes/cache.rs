@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod, PodSpec, PodStatus, Service};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod, PodSpec, PodStatus, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::reflector::{self, Lookup, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -17,8 +18,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
+use super::objects::{ROLE, SERVER, SHARD};
 use super::resource::api_resource;
 use crate::failure::whole;
+use crate::machine::pods::members::REVISION;
 
 /// The label that all objects of a cluster have, with its name.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -172,24 +175,55 @@ fn without_managers<K: Resource>(object: &mut K) {
     *object.managed_fields_mut() = Vec::new();
 }
 
+/// Leaves what the machine of pods reads: most of the objects are pods.
 fn slim_pod(pod: &mut Pod) {
-    without_managers(pod);
-    pod.metadata.annotations = None;
-    pod.metadata.owner_references = None;
+    pod.metadata = ObjectMeta {
+        name: pod.metadata.name.take(),
+        namespace: pod.metadata.namespace.take(),
+        uid: pod.metadata.uid.take(),
+        resource_version: pod.metadata.resource_version.take(),
+        deletion_timestamp: pod.metadata.deletion_timestamp.take(),
+        labels: pod.metadata.labels.take(),
+        ..ObjectMeta::default()
+    };
+    if let Some(labels) = &mut pod.metadata.labels {
+        labels.retain(|label, _| [INSTANCE, REVISION, ROLE, SHARD].contains(&label.as_str()));
+    }
     if let Some(spec) = &mut pod.spec {
-        *spec = PodSpec { node_name: spec.node_name.take(), ..PodSpec::default() };
+        let server = std::mem::take(&mut spec.containers).into_iter().find(|container| container.name == SERVER);
+        let slim =
+            |server: Container| Container { name: server.name, resources: server.resources, ..Container::default() };
+        *spec = PodSpec {
+            node_name: spec.node_name.take(),
+            containers: server.into_iter().map(slim).collect(),
+            ..PodSpec::default()
+        };
     }
     if let Some(status) = &mut pod.status {
-        let slim = |all: Option<Vec<ContainerStatus>>| all.map(|all| all.into_iter().map(slim_container).collect());
+        let conditions = status.conditions.take().into_iter().flatten().filter(|condition| condition.status == "False");
         *status = PodStatus {
             phase: status.phase.take(),
             pod_ip: status.pod_ip.take(),
-            conditions: status.conditions.take(),
-            container_statuses: slim(status.container_statuses.take()),
-            init_container_statuses: slim(status.init_container_statuses.take()),
+            conditions: some(conditions),
+            container_statuses: slim_containers(status.container_statuses.take()),
+            init_container_statuses: slim_containers(status.init_container_statuses.take()),
             ..PodStatus::default()
         };
     }
+}
+
+/// The server's, and those that wait for something.
+fn slim_containers(statuses: Option<Vec<ContainerStatus>>) -> Option<Vec<ContainerStatus>> {
+    let waits = |status: &ContainerStatus| status.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    let counts = |status: &ContainerStatus| status.name == SERVER || waits(status);
+    some(statuses.into_iter().flatten().filter(counts).map(slim_container))
+}
+
+/// None of nothing, and no room for more.
+fn some<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let mut items: Vec<T> = items.collect();
+    items.shrink_to_fit();
+    (!items.is_empty()).then_some(items)
 }
 
 fn slim_container(status: ContainerStatus) -> ContainerStatus {
@@ -264,4 +298,48 @@ where
         }
     }
     format!("the watch of {what} ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::objects::AGENT;
+
+    #[test]
+    fn of_a_pod_what_the_machine_reads_is_kept_and_nothing_else() {
+        let container = |name: &str| {
+            serde_json::json!({"name": name, "image": "i", "command": ["c"],
+            "resources": {"limits": {"memory": "1Gi"}}})
+        };
+        let status = |name: &str, state: &str| {
+            serde_json::json!({"name": name, "image": "i", "imageID": "i",
+            "ready": true, "restartCount": 1, "state": {state: {}}})
+        };
+        let condition = |kind: &str, truth: &str| serde_json::json!({"type": kind, "status": truth});
+        let mut pod: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "my-0", "namespace": "there", "uid": "u", "resourceVersion": "7", "annotations": {"a": "b"},
+                         "generateName": "my-", "labels": {INSTANCE: "my", REVISION: "r", "pod-index": "0"}},
+            "spec": {"nodeName": "n", "containers": [container("other"), container(SERVER)]},
+            "status": {"phase": "Running", "podIP": "10.0.0.1",
+                       "conditions": [condition("Ready", "True"), condition("PodScheduled", "False")],
+                       "containerStatuses": [status("other", "waiting"), status("fine", "running"), status(SERVER, "running")],
+                       "initContainerStatuses": [status(AGENT, "running")]},
+        }))
+        .unwrap();
+        slim_pod(&mut pod);
+        let kept = serde_json::to_value(&pod).unwrap();
+        let slim = |name: &str, state: &str| {
+            serde_json::json!({"name": name, "image": "", "imageID": "", "ready": false,
+            "restartCount": 1, "state": {state: {}}})
+        };
+        let wanted = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "my-0", "namespace": "there", "uid": "u", "resourceVersion": "7",
+                         "labels": {INSTANCE: "my", REVISION: "r"}},
+            "spec": {"nodeName": "n", "containers": [{"name": SERVER, "resources": {"limits": {"memory": "1Gi"}}}]},
+            "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [condition("PodScheduled", "False")],
+                       "containerStatuses": [slim("other", "waiting"), slim(SERVER, "running")]},
+        });
+        assert_eq!(kept, wanted);
+    }
 }

@@ -22,7 +22,7 @@ const PORT: u16 = 6379;
 const BUS_PORT: u16 = 16379;
 const HTTP_PORT: u16 = 8080;
 /// The label of a StatefulSet's pod that says which revision of the template it was made from.
-const REVISION: &str = "controller-revision-hash";
+pub const REVISION: &str = "controller-revision-hash";
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// A machine with this taint is off for sure, by the word of who set it.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
