@@ -36,7 +36,7 @@ fn a_source_that_saves_for_long_gives_way_to_the_next_driver(server: &Server) {
     }
     cluster.edit(|spec| spec.primaries = 3);
     let shown = wait_until(STEP, "an event tells of the try and what was in its way", || {
-        let status = cluster.status()?;
+        let status = cluster.status()?["status"].clone();
         let events = status["events"].as_array().cloned().unwrap_or_default();
         let told = events.iter().find(|event| event["reason"] == "MoveTryFailed");
         told.map(|event| event["message"].to_string()).ok_or_else(|| format!("{:?}", status["moves"]))
