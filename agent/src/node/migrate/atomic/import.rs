@@ -24,12 +24,21 @@ pub(in super::super) struct Import {
     own: Lanes,
     slots: SlotSet,
     turn: Option<OwnedMutexGuard<()>>,
+    /// The piece was given up: whatever is asked of it from now on says so, or the target's agent would begin it anew.
+    given_up: bool,
     silent_since: Option<Instant>,
 }
 
 impl Import {
     pub(in super::super) fn new(pair: &Pair) -> Self {
-        Self { pair: pair.clone(), own: pair.own_lanes(), slots: SlotSet::new(), turn: None, silent_since: None }
+        Self {
+            pair: pair.clone(),
+            own: pair.own_lanes(),
+            slots: SlotSet::new(),
+            turn: None,
+            given_up: false,
+            silent_since: None,
+        }
     }
 
     async fn source_is_free(&mut self) -> Result<Option<String>, String> {
@@ -68,11 +77,12 @@ impl Mover for Import {
             }
         };
         (self.slots, self.turn, self.silent_since) = (slots.clone(), Some(turn), None);
+        self.given_up = false;
         Ok(begun)
     }
 
     async fn look(&mut self) -> Result<Phase, String> {
-        match self.pair.receive(&self.slots, By::Target, false).await {
+        match self.pair.receive(&self.slots, By::Target, self.given_up).await {
             Ok(ReceiveReply::Ended { error }) => {
                 self.turn = None;
                 Ok(Phase::Over(error))
@@ -94,6 +104,7 @@ impl Mover for Import {
     }
 
     async fn cancel(&mut self) {
+        self.given_up = true;
         if let Err(reason) = self.pair.receive(&self.slots, By::Target, true).await {
             tracing::info!(reason, "the target's agent cannot be told to end a move; it ends what nobody asks for");
         }
