@@ -1,5 +1,7 @@
-//! A set of slots: a bitmap with the set operations that planning needs. Written as ranges.
+//! A set of slots: a bitmap with the set operations that planning needs. Written as ranges, and kept as ranges for as long as
+//! a set that was read does not change: a coordinator keeps several sets of each of its agents.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,22 +13,29 @@ use super::{SLOT_COUNT, Slot, SlotRange};
 const WORDS: usize = SLOT_COUNT as usize / 64;
 type Words = [u64; WORDS];
 static NO_SLOT: Words = [0; WORDS];
+/// More ranges than these are as well kept as the bitmap.
+const FEW: usize = 256;
 
-/// A set of slots: 2 KiB on the heap, shared by its clones until one of them changes; none for a set that was always
-/// empty. All operations are linear in 256 words.
+/// A set of slots: ranges or 2 KiB of bits on the heap, shared by its clones until one of them changes; nothing for a set that
+/// was always empty. All operations are linear in 256 words.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<SlotRange>", into = "Vec<SlotRange>")]
-pub struct SlotSet(Option<Arc<Words>>);
+pub struct SlotSet {
+    /// Of a set that was read: the fewest ranges that say it, in order, at least one.
+    few: Option<Arc<[SlotRange]>>,
+    /// Of any other set that is not empty. Never both.
+    many: Option<Arc<Words>>,
+}
 
 impl SlotSet {
     /// No slot.
     pub fn new() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// Every slot of the cluster.
     pub fn full() -> Self {
-        Self(Some(Arc::new([u64::MAX; WORDS])))
+        SlotRange::full().into()
     }
 
     /// Adds a slot; true if it was not in the set.
@@ -50,6 +59,9 @@ impl SlotSet {
 
     /// Whether the slot is in the set.
     pub fn contains(&self, slot: Slot) -> bool {
+        if let Some(few) = &self.few {
+            return few.iter().any(|range| range.start() <= slot && slot <= range.end());
+        }
         let (word, bit) = place(slot);
         self.words().get(word).is_some_and(|word| word & bit != 0)
     }
@@ -62,12 +74,12 @@ impl SlotSet {
 
     /// Whether no slot is in the set.
     pub fn is_empty(&self) -> bool {
-        self.words().iter().all(|word| *word == 0)
+        self.few.is_none() && self.words().iter().all(|word| *word == 0)
     }
 
     /// Slots in either.
     pub fn union(&self, other: &Self) -> Self {
-        if self.0.is_none() {
+        if self.is_empty() {
             return other.clone();
         }
         self.zip(other, |a, b| a | b)
@@ -85,69 +97,91 @@ impl SlotSet {
 
     /// Whether every slot of `self` is in `other`.
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.words().iter().zip(other.words()).all(|(a, b)| a & !b == 0)
+        self.words().iter().zip(other.words().iter()).all(|(a, b)| a & !b == 0)
     }
 
     /// Whether no slot is in both.
     pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.words().iter().zip(other.words()).all(|(a, b)| a & b == 0)
+        self.words().iter().zip(other.words().iter()).all(|(a, b)| a & b == 0)
     }
 
     /// The slots, in order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
-        self.words().iter().zip((0..SLOT_COUNT).step_by(64)).flat_map(|(word, first)| {
-            let bits = if *word == 0 { 0 } else { 64u16 };
-            (0..bits).filter(move |bit| word >> bit & 1 == 1).map(move |bit| Slot(first + bit))
-        })
+        self.ranges().into_iter().flat_map(SlotRange::iter)
     }
 
     /// The lowest slot.
     pub fn first(&self) -> Option<Slot> {
-        self.find(0, true).map(Slot)
+        let of_words = || find(&self.words(), 0, true).map(Slot);
+        self.few.as_ref().map_or_else(of_words, |few| few.first().map(|range| range.start()))
     }
 
     /// The set as the fewest ranges, in order.
     pub fn ranges(&self) -> Vec<SlotRange> {
-        let mut ranges = Vec::new();
-        let mut from = 0;
-        while let Some(start) = self.find(from, true) {
-            from = self.find(start, false).unwrap_or(SLOT_COUNT);
-            ranges.extend(SlotRange::new(Slot(start), Slot(from.saturating_sub(1))));
-        }
-        ranges
+        self.few.as_ref().map_or_else(|| ranges_of(&self.words()), |few| few.to_vec())
     }
 
-    /// The first number at or after `from` whose slot is in the set, or is not.
-    fn find(&self, from: u16, is_in: bool) -> Option<u16> {
-        let words = self.words().iter().zip((0..SLOT_COUNT).step_by(64)).skip(usize::from(from / 64));
-        for (word, first) in words {
-            let wanted = if is_in { *word } else { !word };
-            let wanted = wanted & u64::MAX << from.saturating_sub(first);
-            if wanted != 0 {
-                return u16::try_from(wanted.trailing_zeros()).ok().map(|bit| first + bit);
-            }
+    fn words(&self) -> Cow<'_, Words> {
+        match &self.few {
+            Some(few) => Cow::Owned(bitmap(few)),
+            None => Cow::Borrowed(self.many.as_deref().unwrap_or(&NO_SLOT)),
         }
-        None
-    }
-
-    fn words(&self) -> &Words {
-        self.0.as_deref().unwrap_or(&NO_SLOT)
     }
 
     fn words_mut(&mut self) -> &mut Words {
-        Arc::make_mut(self.0.get_or_insert_with(|| Arc::new(NO_SLOT)))
+        if let Some(few) = self.few.take() {
+            self.many = Some(Arc::new(bitmap(&few)));
+        }
+        Arc::make_mut(self.many.get_or_insert_with(|| Arc::new(NO_SLOT)))
     }
 
     fn zip(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
-        if self.0.is_none() {
+        if self.is_empty() {
             return Self::new();
         }
-        let mut out = *self.words();
-        for (mine, theirs) in out.iter_mut().zip(other.words()) {
+        let mut out = self.words().into_owned();
+        for (mine, theirs) in out.iter_mut().zip(other.words().iter()) {
             *mine = combine(*mine, *theirs);
         }
-        if out == NO_SLOT { Self::new() } else { Self(Some(Arc::new(out))) }
+        if out == NO_SLOT { Self::new() } else { Self { few: None, many: Some(Arc::new(out)) } }
     }
+}
+
+/// The slots of `ranges`, which may be in any order and overlap.
+fn bitmap(ranges: &[SlotRange]) -> Words {
+    let mut out = NO_SLOT;
+    for range in ranges {
+        let (start, end) = (range.start().number(), range.end().number());
+        let words = out.iter_mut().zip((0..SLOT_COUNT).step_by(64));
+        for (word, first) in words.filter(|(_, first)| first + 63 >= start && *first <= end) {
+            let (low, high) = (start.saturating_sub(first), (end - first).min(63));
+            *word |= u64::MAX << low & u64::MAX >> (63 - high);
+        }
+    }
+    out
+}
+
+fn ranges_of(words: &Words) -> Vec<SlotRange> {
+    let mut ranges = Vec::new();
+    let mut from = 0;
+    while let Some(start) = find(words, from, true) {
+        from = find(words, start, false).unwrap_or(SLOT_COUNT);
+        ranges.extend(SlotRange::new(Slot(start), Slot(from.saturating_sub(1))));
+    }
+    ranges
+}
+
+/// The first slot at or above `from` that is in the set, or that is not.
+fn find(words: &Words, from: u16, is_in: bool) -> Option<u16> {
+    let words = words.iter().zip((0..SLOT_COUNT).step_by(64)).skip(usize::from(from / 64));
+    for (word, first) in words {
+        let wanted = if is_in { *word } else { !word };
+        let wanted = wanted & u64::MAX << from.saturating_sub(first);
+        if wanted != 0 {
+            return u16::try_from(wanted.trailing_zeros()).ok().map(|bit| first + bit);
+        }
+    }
+    None
 }
 
 fn place(slot: Slot) -> (usize, u64) {
@@ -157,7 +191,10 @@ fn place(slot: Slot) -> (usize, u64) {
 
 impl PartialEq for SlotSet {
     fn eq(&self, other: &Self) -> bool {
-        let shared = self.0.as_ref().zip(other.0.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
+        if let (Some(own), Some(others)) = (&self.few, &other.few) {
+            return own == others;
+        }
+        let shared = self.many.as_ref().zip(other.many.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
         shared || self.words() == other.words()
     }
 }
@@ -166,7 +203,7 @@ impl Eq for SlotSet {}
 
 impl Hash for SlotSet {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.words().hash(state);
+        self.ranges().hash(state);
     }
 }
 
@@ -194,16 +231,13 @@ impl From<SlotRange> for SlotSet {
 
 impl From<Vec<SlotRange>> for SlotSet {
     fn from(ranges: Vec<SlotRange>) -> Self {
-        let mut set = Self::new();
-        for range in ranges {
-            let (start, end) = (range.start().number(), range.end().number());
-            let words = set.words_mut().iter_mut().zip((0..SLOT_COUNT).step_by(64));
-            for (word, first) in words.filter(|(_, first)| first + 63 >= start && *first <= end) {
-                let (low, high) = (start.saturating_sub(first), (end - first).min(63));
-                *word |= u64::MAX << low & u64::MAX >> (63 - high);
-            }
+        let words = bitmap(&ranges);
+        let ranges = ranges_of(&words);
+        match ranges.len() {
+            0 => Self::new(),
+            1..=FEW => Self { few: Some(ranges.into()), many: None },
+            _ => Self { few: None, many: Some(Arc::new(words)) },
         }
-        set
     }
 }
 
@@ -283,6 +317,33 @@ mod tests {
             let text = serde_json::to_string(&a).unwrap();
             prop_assert_eq!(serde_json::from_str::<SlotSet>(&text).unwrap(), a);
         }
+
+        #[test]
+        fn a_set_that_was_read_is_like_one_that_was_made(a in any_set(), b in any_set(), n in 0u16..SLOT_COUNT) {
+            let read = SlotSet::from(a.ranges());
+            prop_assert_eq!(read.len(), a.len());
+            prop_assert_eq!((read.is_empty(), read.first()), (a.is_empty(), a.first()));
+            prop_assert_eq!(read.iter().collect::<Vec<_>>(), a.iter().collect::<Vec<_>>());
+            prop_assert_eq!((read.union(&b), b.union(&read)), (a.union(&b), b.union(&a)));
+            prop_assert_eq!((read.difference(&b), b.difference(&read)), (a.difference(&b), b.difference(&a)));
+            prop_assert_eq!((read.is_subset(&b), b.is_disjoint(&read)), (a.is_subset(&b), b.is_disjoint(&a)));
+            let slot = Slot::try_from(n).unwrap();
+            prop_assert_eq!(read.contains(slot), a.contains(slot));
+            let (mut one, mut other) = (read.clone(), a.clone());
+            prop_assert_eq!(one.insert(slot), other.insert(slot));
+            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(one.remove(slot), other.remove(slot));
+            prop_assert_eq!((one, read), (other, a), "a clone that changes leaves the other alone");
+        }
+    }
+
+    #[test]
+    fn many_ranges_or_overlapping_ones_in_any_order_say_the_same() {
+        let every_other: SlotSet = Slot::all().filter(|slot| slot.number() % 2 == 0).collect();
+        assert_eq!(SlotSet::from(every_other.ranges()), every_other);
+        let range = |text: &str| text.parse::<SlotRange>().unwrap();
+        assert_eq!(SlotSet::from(vec![range("7-9"), range("0-4"), range("3-6")]), range("0-9").into());
+        assert_eq!(SlotSet::from(Vec::new()), SlotSet::new());
     }
 
     #[test]
