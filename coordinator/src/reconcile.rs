@@ -105,7 +105,8 @@ impl<S: Source, M: Machine, T: TermStore> Coordinator<S, M, T> {
             let members = self.observe();
             let mut plan = self.decide(&members).await;
             self.publish(&plan, &members);
-            self.carry_out(&plan, &members).await;
+            // Boxed: what is rarely done takes no room in the loop of each cluster while nothing is done.
+            Box::pin(self.carry_out(&plan, &members)).await;
             let lagged = lagged.or_else(|| self.machine.lags()).filter(|_| !plan.paused);
             if let Some(why) = &lagged {
                 hold_ready(&mut plan.status, why);

@@ -2,6 +2,7 @@
 //! somebody else has changed one.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,8 @@ pub struct Objects {
 /// An object as it was written last.
 #[derive(Clone, Debug)]
 struct Applied {
-    wanted: String,
+    /// A number for what was written: the text itself is several KiB, and nobody gains by making two of them equal.
+    wanted: u64,
     mark: Option<String>,
     at: Instant,
 }
@@ -141,7 +143,7 @@ impl Objects {
                 "{id} is there already and belongs to {owner}: remove it, or give the cluster another name"
             ));
         }
-        let value = serde_json::to_string(wanted).map_err(|error| format!("{id}: {error}"))?;
+        let value = number(&serde_json::to_vec(wanted).map_err(|error| format!("{id}: {error}"))?);
         let now = Instant::now();
         if let Some(applied) = self.applied.get(&id).filter(|applied| applied.wanted == value) {
             let untouched = applied.is_untouched(seen);
@@ -162,6 +164,12 @@ impl Applied {
     fn is_untouched<K: Resource>(&self, seen: Option<&K>) -> bool {
         seen.is_some_and(|seen| mark(seen) == self.mark)
     }
+}
+
+fn number(written: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    written.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn id<K: Resource<DynamicType = ()>>(object: &K) -> String {
