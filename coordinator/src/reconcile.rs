@@ -27,7 +27,7 @@ use crate::tries::Tries;
 /// Decides anew at least that often: silence raises no event.
 const AT_LEAST_EVERY: Millis = Millis(250);
 /// The same where there is nothing to do and nothing to wait for.
-const IN_QUIET_EVERY: Millis = Millis(5000);
+const IN_QUIET_EVERY: Millis = Millis(10_000);
 /// What happens within this is decided together.
 const TOGETHER: Duration = Duration::from_millis(5);
 

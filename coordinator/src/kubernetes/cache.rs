@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod, PodSpec,
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DynamicObject};
-use kube::runtime::reflector::{self, Lookup, Store};
+use kube::runtime::reflector::{self, Lookup, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -22,6 +22,10 @@ use super::objects::{ROLE, SERVER, SHARD};
 use super::resource::api_resource;
 use crate::failure::whole;
 use crate::machine::pods::members::REVISION;
+
+mod index;
+
+use index::Index;
 
 /// The label that all objects of a cluster have, with its name.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -37,7 +41,8 @@ pub struct Cache {
     /// All RedisClusters, whatever is in them.
     pub clusters: Store<DynamicObject>,
     /// The pods of all clusters.
-    pub pods: Store<Pod>,
+    pods: Store<Pod>,
+    of_each: Index,
     /// The StatefulSets of all clusters.
     pub sets: Store<StatefulSet>,
     /// The Services of all clusters.
@@ -81,18 +86,29 @@ impl Cache {
             None => Api::all_with(client.clone(), &resource),
         };
         let writer = reflector::store::Writer::new(resource);
+        let of_each = Index::default();
+        let index = of_each.clone();
         let cache = Self {
             clusters: writer.as_reader(),
-            pods: follow(client, namespace, &ours, slim_pod, &changes, tasks),
-            sets: follow(client, namespace, &ours, without_managers, &changes, tasks),
-            services: follow(client, namespace, &ours, slim_service, &changes, tasks),
-            budgets: follow(client, namespace, &ours, slim_budget, &changes, tasks),
+            pods: follow(
+                client,
+                namespace,
+                &ours,
+                slim_pod,
+                move |event, store| index.note(event, store),
+                &changes,
+                tasks,
+            ),
+            of_each,
+            sets: follow(client, namespace, &ours, without_managers, |_, _| {}, &changes, tasks),
+            services: follow(client, namespace, &ours, slim_service, |_, _| {}, &changes, tasks),
+            budgets: follow(client, namespace, &ours, slim_budget, |_, _| {}, &changes, tasks),
             nodes: follow_nodes(client, &changes, tasks),
             changes: Arc::clone(&changes),
         };
         let stream = watcher(clusters, all).default_backoff().modify(without_managers).reflect(writer);
         tasks.spawn(watching("RedisClusters".to_owned(), stream, move |event| {
-            let (changes, concerned) = (Arc::clone(&changes), concerned(event, |object| object.metadata.name.clone()));
+            let (changes, concerned) = (Arc::clone(&changes), concerned(event, itself));
             async move {
                 changes.resources.send_replace(());
                 changes.tell(concerned).await;
@@ -110,6 +126,16 @@ impl Cache {
         drop(self.services.wait_until_ready().await);
         drop(self.budgets.wait_until_ready().await);
         drop(self.nodes.wait_until_ready().await);
+    }
+
+    /// The pods of one cluster.
+    pub fn pods_of(&self, key: &ClusterKey) -> Vec<Arc<Pod>> {
+        self.of_each.pods(key, &self.pods)
+    }
+
+    /// One pod of a cluster.
+    pub fn pod(&self, key: &ClusterKey, name: &str) -> Option<Arc<Pod>> {
+        self.pods.get(&ObjectRef::new(name).within(&key.0))
     }
 
     /// Tells whenever a RedisCluster has changed.
@@ -148,6 +174,7 @@ fn follow<K>(
     namespace: Option<&str>,
     config: &watcher::Config,
     slim: fn(&mut K),
+    note: impl Fn(&watcher::Event<K>, &Store<K>) + Send + 'static,
     changes: &Arc<Changes>,
     tasks: &mut JoinSet<String>,
 ) -> Store<K>
@@ -162,9 +189,10 @@ where
     let (store, writer) = reflector::store();
     let stream = watcher(api, config.clone()).default_backoff().modify(slim).reflect(writer);
     let changes = Arc::clone(changes);
-    let cluster = |object: &K| object.labels().get(INSTANCE).cloned();
+    let known = store.clone();
     tasks.spawn(watching(<K as Resource>::plural(&()).into_owned(), stream, move |event| {
-        let (changes, concerned) = (Arc::clone(&changes), concerned(event, cluster));
+        note(event, &known);
+        let (changes, concerned) = (Arc::clone(&changes), concerned(event, cluster_of));
         async move { changes.tell(concerned).await }
     }));
     store
@@ -268,12 +296,21 @@ fn follow_nodes(client: &Client, changes: &Arc<Changes>, tasks: &mut JoinSet<Str
     store
 }
 
+/// The cluster that an object belongs to.
+fn cluster_of<K: Resource>(object: &K) -> Option<ClusterKey> {
+    ResourceExt::namespace(object).zip(object.labels().get(INSTANCE).cloned())
+}
+
+/// The cluster that an object is.
+fn itself(object: &DynamicObject) -> Option<ClusterKey> {
+    object.metadata.namespace.clone().zip(object.metadata.name.clone())
+}
+
 /// Whom an event concerns; `cluster` says whose an object is.
-fn concerned<K: Resource>(event: &watcher::Event<K>, cluster: impl Fn(&K) -> Option<String>) -> Concerned {
+fn concerned<K>(event: &watcher::Event<K>, cluster: impl Fn(&K) -> Option<ClusterKey>) -> Concerned {
     match event {
         watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object) => {
-            let key = ResourceExt::namespace(object).zip(cluster(object));
-            key.map_or(Concerned::Nobody, Concerned::One)
+            cluster(object).map_or(Concerned::Nobody, Concerned::One)
         }
         watcher::Event::Init => Concerned::Nobody,
         // What went while the watch was broken is named by no event.

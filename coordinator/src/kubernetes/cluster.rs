@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
@@ -218,8 +218,7 @@ impl Shower {
     async fn label(&self, nodes: &[NodeStatus], writer: &Writer) -> bool {
         let mut all = true;
         for node in nodes {
-            let found = self.cache.pods.get(&ObjectRef::<Pod>::new(node.name.as_str()).within(&self.key.0));
-            let Some(pod) = found else { continue };
+            let Some(pod) = self.cache.pod(&self.key, node.name.as_str()) else { continue };
             let role = node.role.map(|role| match role {
                 Role::Primary => "primary",
                 Role::Replica => "replica",

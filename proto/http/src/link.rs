@@ -19,9 +19,9 @@ use crate::client::{ANSWER_LIMIT, Answer};
 /// Shorter than the time after which the server closes an idle connection, so that they rarely cross.
 const REUSABLE_FOR: Duration = Duration::from_secs(15);
 
-/// What a connection reads or holds to be written at once, bytes: the least that hyper takes. A coordinator has one to each
-/// of its agents, and the bodies are kept elsewhere.
-const BUFFER: usize = 8192;
+/// What a connection reads at once, bytes, and the largest head of an answer. hyper keeps this room while it waits, and a
+/// coordinator waits for each of its agents; the bodies are kept elsewhere.
+const BUFFER: usize = 2048;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
@@ -45,7 +45,7 @@ impl Link {
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream));
+        let handshake = http1::Builder::new().read_buf_exact_size(Some(BUFFER)).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(io::Error::other)?;
         Ok(Self { sender, driver: Box::pin(connection), used_at: Instant::now() })
     }

@@ -21,7 +21,7 @@ use self::members::{NodeState, There, members};
 pub use self::objects::Objects;
 pub use self::writer::{MANAGER, Writer};
 use super::Machine;
-use crate::kubernetes::cache::{Cache, ClusterKey, INSTANCE};
+use crate::kubernetes::cache::{Cache, ClusterKey};
 
 /// Runs members as pods.
 #[derive(Debug)]
@@ -51,10 +51,7 @@ impl PodMachine {
 
     /// Its pods, as far as they are its StatefulSet's.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
-        let (namespace, name) = &self.key;
-        self.cache.pods.state_filter(|pod| {
-            pod.metadata.namespace.as_ref() == Some(namespace) && pod.labels().get(INSTANCE) == Some(name)
-        })
+        self.cache.pods_of(&self.key)
     }
 
     fn set(&self) -> Option<Arc<StatefulSet>> {
