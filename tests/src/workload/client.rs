@@ -8,17 +8,17 @@
 //! in time counts as an error unless the slot's owner takes another one at once.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{RedisError, cmd};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::at::At;
-use crate::view::{self, slot_of};
+use crate::view::{self, SLOTS, slot_of};
 
 /// How often the client is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const SUSPECT: Duration = Duration::from_secs(1);
 /// A new client must be through in this time, or the servers are to blame.
 const PROOF: Duration = Duration::from_secs(1);
+/// How many owners are asked at once: hundreds of writes may wait, and what asks for them all at once is late itself.
+const ASKED_AT_ONCE: usize = 8;
 /// Keys that a new client writes for the proof: enough to hit every shard of a small cluster.
 const PROOF_KEYS: usize = 64;
 
@@ -36,6 +38,7 @@ pub(super) struct Client {
     retries: u32,
     now: Mutex<Current>,
     replaced: watch::Sender<()>,
+    asked: Semaphore,
 }
 
 struct Current {
@@ -52,8 +55,10 @@ impl std::fmt::Debug for Current {
 impl Client {
     pub(super) async fn connect(seeds: &[At], retries: u32) -> Result<Self, RedisError> {
         let connection = connect(seeds, retries).await?;
+        LazyLock::force(&KEYS);
         let now = Mutex::new(Current { connection, answered_at: Instant::now() });
-        Ok(Self { seeds: seeds.to_vec(), retries, now, replaced: watch::Sender::new(()) })
+        let (replaced, asked) = (watch::Sender::new(()), Semaphore::new(ASKED_AT_ONCE));
+        Ok(Self { seeds: seeds.to_vec(), retries, now, replaced, asked })
     }
 
     pub(super) fn connection(&self) -> ClusterConnection {
@@ -79,6 +84,7 @@ impl Client {
     /// Whether the owner of a slot takes a write to it at once: then one that is not answered waits in the client. (A client
     /// that connects to an address where nobody is any more holds up all that it is asked meanwhile.)
     pub(super) async fn owner_answers(&self, slot: u16) -> bool {
+        let Ok(_turn) = self.asked.acquire().await else { return false };
         let seeds = self.seeds.clone();
         let asked = tokio::task::spawn_blocking(move || takes_a_write(&seeds, slot));
         matches!(tokio::time::timeout(PROOF, asked).await, Ok(Ok(Ok(()))))
@@ -111,13 +117,22 @@ impl Client {
     }
 }
 
-/// A key of this slot that no test has.
-fn key_in(slot: u16) -> String {
-    (0_u32..1_000_000)
-        .map(|n| format!("proof-of-slot:{n}"))
-        .find(|key| slot_of(key.as_bytes()) == slot)
-        .expect("some of so many keys are in each slot")
-}
+/// A key of each slot that no test has. Found once: to look for one takes thousands of tries.
+static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut keys = vec![String::new(); SLOTS];
+    let mut missing = SLOTS;
+    for key in (0_u64..).map(|n| format!("proof-of-slot:{n}")) {
+        let place = &mut keys[usize::from(slot_of(key.as_bytes()))];
+        if place.is_empty() {
+            *place = key;
+            missing -= 1;
+        }
+        if missing == 0 {
+            break;
+        }
+    }
+    keys
+});
 
 /// Whether the owner of a slot, as any of these shows it, takes a write to it on a fresh connection.
 fn takes_a_write(seeds: &[At], slot: u16) -> Result<(), String> {
@@ -125,7 +140,7 @@ fn takes_a_write(seeds: &[At], slot: u16) -> Result<(), String> {
     let owner = view.owner_of_slots()[usize::from(slot)].ok_or("the slot has no owner")?;
     let owner = &view.nodes[owner];
     let ip: IpAddr = owner.host.parse().map_err(|_| format!("{} is no address", owner.host))?;
-    view::call(SocketAddr::new(ip, owner.port), &["SET", &key_in(slot), "1", "PX", "60000"]).map(drop)
+    view::call(SocketAddr::new(ip, owner.port), &["SET", &KEYS[usize::from(slot)], "1", "PX", "60000"]).map(drop)
 }
 
 async fn prove(mut connection: ClusterConnection, n: usize) -> Result<(), RedisError> {
