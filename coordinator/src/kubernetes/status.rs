@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use redisnode_proto::status::{ClusterStatus, Condition};
+use redisnode_proto::status::{ClusterStatus, Condition, NodeStatus};
 use serde_json::Value;
 
 use super::ask::{CHANGED, ask_unless};
@@ -53,6 +53,9 @@ impl Written {
         let same = without_events(status) == self.from;
         let figures_alone = !same && with_figures_of(&self.from, status) == without_events(status);
         let moves = status.progress.is_some() || self.from.progress.is_some();
+        if figures_alone && only_drifts(&self.from, status) {
+            return Due::Not;
+        }
         let due = match (same, figures_alone) {
             // The first of this life may be what the one before has written.
             (true, _) if self.at.is_some() => return Due::Not,
@@ -91,6 +94,21 @@ fn as_written(status: &ClusterStatus, places: &Places, before: &Value) -> Value 
 /// Events are Kubernetes events of their own.
 fn without_events(status: &ClusterStatus) -> ClusterStatus {
     ClusterStatus { events: Vec::new(), ..status.clone() }
+}
+
+/// Whether of the figures nothing but the memory in use differs, and by less than a sixteenth: the buffers of an idle
+/// server grow and shrink by themselves.
+fn only_drifts(written: &ClusterStatus, status: &ClusterStatus) -> bool {
+    let is_close = |(was, is): (&NodeStatus, &NodeStatus)| {
+        let close = match (was.used_memory, is.used_memory) {
+            (Some(was), Some(is)) => was.abs_diff(is) < was / 16,
+            (was, is) => was == is,
+        };
+        close && (was.keys, was.max_memory) == (is.keys, is.max_memory)
+    };
+    written.progress == status.progress
+        && written.moves == status.moves
+        && written.nodes.iter().zip(&status.nodes).all(is_close)
 }
 
 /// `status` with the figures of `newer`: what changes all the time.
@@ -191,6 +209,14 @@ mod tests {
         status.nodes = vec![node(2)];
         assert_eq!(written.due(&status, &Places::default(), at + PROGRESS_EVERY), Due::Not);
         now(written.due(&status, &Places::default(), at + FIGURES_EVERY));
+        status.nodes = vec![node(100)];
+        let mut idle = Written::default();
+        let first = now(idle.due(&status, &Places::default(), at));
+        idle.wrote(first, &status, at);
+        status.nodes = vec![node(105)];
+        assert_eq!(idle.due(&status, &Places::default(), at + FIGURES_EVERY), Due::Not, "nothing but a little memory");
+        status.nodes = vec![node(107)];
+        now(idle.due(&status, &Places::default(), at + FIGURES_EVERY));
         status.progress = Some(redisnode_proto::status::Progress::default());
         assert_eq!(written.due(&status, &Places::default(), at + AT_MOST_EVERY), Due::Not);
         now(written.due(&status, &Places::default(), at + PROGRESS_EVERY));
