@@ -2,7 +2,7 @@
 //! `cluster_state:ok` says nothing about coverage. A silent owner is unknown, not dead.
 
 use redisnode_proto::status::Truth;
-use redisnode_proto::topology::View;
+use redisnode_proto::topology::{Role, View, ViewNode};
 use redisnode_proto::{NodeName, SlotSet};
 
 use super::{Seen, slots_of, slots_on_their_way};
@@ -30,7 +30,19 @@ pub(super) fn served(seen: &Seen) -> SlotSet {
 fn is_moving(seen: &Seen) -> bool {
     let has_jobs = |node: &Node| node.report.is_some_and(|report| !report.jobs.is_empty());
     let has_open = |node: &Node| node.running().is_some_and(|running| !running.view.open.is_empty());
-    slots_on_their_way(seen.shards) > 0 || seen.facts.nodes.iter().any(|node| has_jobs(node) || has_open(node))
+    let marked = seen.facts.nodes.iter().any(|node| has_jobs(node) || has_open(node));
+    slots_on_their_way(seen.shards) > 0 || marked || has_just_moved(seen)
+}
+
+/// Somebody knows a newer epoch of an owner than its own Report says: that one is from before it took slots in. An atomic
+/// move leaves no mark, and its source tells of its end first.
+fn has_just_moved(seen: &Seen) -> bool {
+    let own_lines = || seen.facts.views().filter_map(|(_, view)| view.myself());
+    let lines = seen.facts.views().flat_map(|(_, view)| &view.nodes);
+    let owning = lines.filter(|line| line.role == Role::Primary && !line.slots.is_empty());
+    let is_old =
+        |own: &ViewNode, line: &ViewNode| own.id == line.id && own.role == Role::Primary && own.epoch < line.epoch;
+    owning.into_iter().any(|line| own_lines().any(|own| is_old(own, line)))
 }
 
 fn serves(node: &Node) -> bool {

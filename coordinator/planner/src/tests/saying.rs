@@ -128,6 +128,24 @@ fn a_slot_between_two_reports_has_an_owner() {
     assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::False, "nothing is on its way");
 }
 
+/// An atomic move leaves no mark, and its source tells of its end first. The new owner's epoch tells it from a loss.
+#[test]
+fn a_slot_that_has_just_moved_in_one_piece_has_an_owner() {
+    let mut model = settled(3, 0);
+    model.plan();
+    let (source, target) = (model.view_of(&name(0)).me.clone(), model.view_of(&name(1)).me.clone());
+    let epoch = ConfigEpoch(model.view_of(&name(0)).current_epoch.0 + 1);
+    let view = model.view_of(&name(0));
+    view.nodes.iter_mut().find(|node| node.id == source).unwrap().slots.remove(Slot::FIRST);
+    let line = view.nodes.iter_mut().find(|node| node.id == target).unwrap();
+    line.slots.insert(Slot::FIRST);
+    assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::False, "it has lost it");
+    let view = model.view_of(&name(0));
+    view.current_epoch = epoch;
+    view.nodes.iter_mut().find(|node| node.id == target).unwrap().epoch = epoch;
+    assert_eq!(condition(&model.plan_from_heard(), ConditionType::ClusterOK), Truth::True);
+}
+
 #[test]
 fn a_view_that_has_not_heard_of_a_new_owner_yet_is_behind_and_one_that_has_disagrees() {
     let mut model = settled(3, 0);
