@@ -20,6 +20,8 @@ pub struct Seen {
     pub first: Option<Instant>,
     /// When its number of slots was last seen to change.
     pub last: Option<Instant>,
+    /// When its state was first seen ok: before, nobody can give it a slot that it serves.
+    pub serves: Option<Instant>,
 }
 
 /// A watcher of one node.
@@ -41,10 +43,10 @@ impl OwnerWatch {
                 let mut connection = None;
                 while !stop.load(Ordering::Relaxed) {
                     connection = connection.or_else(|| connect(port));
-                    match connection.as_mut().map(own_slots) {
-                        Some(Some((slots, open))) => {
+                    match connection.as_mut().map(look) {
+                        Some(Some(own)) => {
                             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                            note(&mut seen, &mut began, slots, open);
+                            note(&mut seen, &mut began, own);
                         }
                         _ => connection = None,
                     }
@@ -79,8 +81,18 @@ impl Drop for OwnerWatch {
     }
 }
 
-fn note(seen: &mut Seen, began: &mut bool, slots: usize, open: bool) {
+/// What a node says of itself.
+struct Own {
+    slots: usize,
+    open: bool,
+    ok: bool,
+}
+
+fn note(seen: &mut Seen, began: &mut bool, Own { slots, open, ok }: Own) {
     let now = Instant::now();
+    if ok && seen.serves.is_none() {
+        seen.serves = Some(now);
+    }
     let changed = *began && seen.slots != slots;
     if seen.first.is_none() && (changed || open) {
         seen.first = Some(now);
@@ -99,9 +111,11 @@ fn connect(port: u16) -> Option<redis::Connection> {
     Some(connection)
 }
 
-/// How many slots the node's own line has, and whether any is open.
-fn own_slots(connection: &mut redis::Connection) -> Option<(usize, bool)> {
-    let text: String = redis::cmd("CLUSTER").arg("NODES").query(connection).ok()?;
+/// How many slots the node's own line has, whether any is open, and its state.
+fn look(connection: &mut redis::Connection) -> Option<Own> {
+    let mut both = redis::pipe();
+    both.cmd("CLUSTER").arg("NODES").cmd("CLUSTER").arg("INFO");
+    let (text, info): (String, String) = both.query(connection).ok()?;
     let line = text.lines().find(|line| line.contains("myself"))?;
     let mut slots = 0;
     let mut open = false;
@@ -113,5 +127,5 @@ fn own_slots(connection: &mut redis::Connection) -> Option<(usize, bool)> {
         let (from, to) = range.split_once('-').unwrap_or((range, range));
         slots += to.parse::<usize>().ok()? + 1 - from.parse::<usize>().ok()?;
     }
-    Some((slots, open))
+    Some(Own { slots, open, ok: info.contains("cluster_state:ok") })
 }

@@ -199,7 +199,7 @@ impl Raw {
         let run = Run::prepare(self.first(), self.fourth(), data, direction);
         let command = Instant::now();
         self.0.cli(&words);
-        let measured = run.finish(|run| run.first_seen().unwrap_or(command), || options.join(" "));
+        let measured = run.finish(|run| run.seen().first.unwrap_or(command), || options.join(" "));
         self.wait_settled();
         measured
     }

@@ -55,10 +55,18 @@ fn once(cluster: &mut LocalCluster, data: Data, direction: Direction) -> Measure
     let run = Run::prepare(cluster.first_port(), fourth, data, direction);
     let command = Instant::now();
     cluster.edit(|spec| spec.primaries = if direction == Direction::Grow { 4 } else { 3 });
-    // An agent's Report is the word that counts; a job too short for it is seen by the owners alone.
-    let began = |run: &Run| jobs.first_start().or(run.first_seen()).unwrap_or(command);
+    let mut joining = Duration::ZERO;
+    let began = |run: &Run| {
+        let seen = run.seen();
+        let serves = seen.serves.unwrap_or(command).max(command);
+        joining = serves.saturating_duration_since(command);
+        // An agent's Report is the word that counts; a job too short for it is seen by the owners alone.
+        jobs.first_start().or(seen.first).unwrap_or(command).max(serves)
+    };
     let measured = run.finish(began, || jobs.drivers());
-    eprintln!("    {}: {} with {}", direction.name(), time(measured.took), measured.how);
+    let joining =
+        if joining.is_zero() { String::new() } else { format!(", the new node served after {}", time(joining)) };
+    eprintln!("    {}: {} with {}{joining}", direction.name(), time(measured.took), measured.how);
     for reason in jobs.stalled() {
         eprintln!("      held up: {reason}");
     }
