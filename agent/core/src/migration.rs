@@ -14,6 +14,7 @@ mod pace;
 mod patience;
 mod pieces;
 mod speed;
+mod too_large;
 
 pub use batch::{BatchLimit, Key, batches};
 pub use carriers::{Carrier, carriers};
@@ -29,3 +30,4 @@ pub use pieces::{
     Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_busy, is_live, knows_epoch, may_cancel, piece,
 };
 pub use speed::{Latencies, Speed, Throttle};
+pub use too_large::{SAMPLES, TooLarge, look_again, timeout_for_one};

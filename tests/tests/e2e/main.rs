@@ -10,6 +10,7 @@ mod drivers;
 mod folders;
 mod handoff;
 mod held;
+mod large_keys;
 mod restart;
 mod room;
 mod run;

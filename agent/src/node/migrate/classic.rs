@@ -4,14 +4,14 @@
 //! opened while the keys of the one between move.
 
 use redisnode_agent_core::config::UNTOLD_TIMEOUT;
-use redisnode_agent_core::migration::{DriverKind, Patience, Verdict};
-use redisnode_proto::{Slot, SlotSet};
+use redisnode_agent_core::migration::{DriverKind, Patience, TooLarge, Verdict};
+use redisnode_proto::{Millis, Slot, SlotSet};
 
 use super::super::shared::whole;
 use super::closing::Closer;
 use super::drive::pair;
 use super::driver::{Driver, End, Task, Wanted};
-use super::find::{Found, find};
+use super::find::{Found, Sizes, find, weigh};
 use super::functions;
 use super::jobs::still_wanted;
 use super::opening::Opener;
@@ -41,7 +41,26 @@ struct Mover {
     shipper: Shipper,
     /// Looks again at slots with very many keys.
     own: Lanes,
-    begun: SlotSet,
+    begun: Begun,
+}
+
+/// What a job has done with its slots.
+struct Begun {
+    node_timeout: Millis,
+    /// Opened, closed, or left alone.
+    slots: SlotSet,
+    /// Slots that were not opened because of a key.
+    left: Vec<TooLarge>,
+}
+
+impl Begun {
+    /// Why not all slots have moved, if some could not be opened.
+    fn end(&self) -> Result<(), String> {
+        let Some(first) = self.left.first() else { return Ok(()) };
+        let reason = first.reason(self.node_timeout);
+        let more = self.left.len().saturating_sub(1);
+        Err(if more == 0 { reason } else { format!("{reason}; {more} more slots have such keys") })
+    }
 }
 
 /// Slots that are open, and what is to be moved.
@@ -64,7 +83,8 @@ impl Mover {
         };
         let shipper = open.await.map_err(|error: RespError| whole(&error))?;
         let opener = Opener::new(pair.clone());
-        Ok(Self { pair, opener, closer, shipper, own, begun: SlotSet::new() })
+        let begun = Begun { node_timeout, slots: SlotSet::new(), left: Vec::new() };
+        Ok(Self { pair, opener, closer, shipper, own, begun })
     }
 
     async fn work(&mut self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), String> {
@@ -88,7 +108,7 @@ impl Mover {
             self.finish(task, found.more).await?;
             closing = slots.into_iter().filter(|slot| !self.shipper.stuck.contains_key(slot)).collect();
         }
-        self.shipper.stuck.pop_first().map_or(Ok(()), |(_, reason)| Err(reason))
+        self.shipper.stuck.pop_first().map_or_else(|| self.begun.end(), |(_, reason)| Err(reason))
     }
 
     /// Slots with very many keys are looked at again until nothing is left, or nothing changes any more.
@@ -102,7 +122,7 @@ impl Mover {
                 Verdict::GoOn => {}
                 Verdict::GiveUp { reason } => return Err(reason),
             }
-            let found = find(&mut self.own, &more).await.map_err(|error| whole(&error))?;
+            let found = find(&mut self.own, &more, &Sizes::new()).await.map_err(|error| whole(&error))?;
             self.shipper.ship(found.batches, task).await?;
             more.retain(|slot| !self.shipper.stuck.contains_key(slot));
         }
@@ -122,25 +142,47 @@ impl Mover {
 }
 
 /// Opens the next group, if the job still wants one.
-async fn next(opener: &mut Opener, task: &Task, begun: &mut SlotSet) -> Result<Option<Group>, String> {
+async fn next(opener: &mut Opener, task: &Task, begun: &mut Begun) -> Result<Option<Group>, String> {
     let wanted = task.wanted.borrow().clone();
-    let left = still_wanted(&wanted, begun);
-    if left.is_empty() {
-        return Ok(None);
-    }
-    let open = wanted.send.open.difference(begun);
-    let chosen = opener.choose(&left, &open).await.map_err(|error| whole(&error))?;
+    let open = wanted.send.open.difference(&begun.slots);
+    let (chosen, sizes) = loop {
+        let left = still_wanted(&wanted, &begun.slots);
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let chosen = opener.choose(&left, &open).await.map_err(|error| whole(&error))?;
+        if chosen.iter().any(|slot| open.contains(*slot)) {
+            break (chosen, Sizes::new());
+        }
+        let (chosen, sizes) = without_too_large(opener, chosen, begun).await.map_err(|error| whole(&error))?;
+        if !chosen.is_empty() {
+            break (chosen, sizes);
+        }
+    };
     let resume = chosen.iter().any(|slot| open.contains(*slot));
     let slots = opener.open(&chosen, resume).await?;
     // What was to be resumed is opened again or closed; either way this job has done with it.
-    begun.extend(slots.iter().chain(chosen.iter().filter(|_| resume)).copied());
-    let found = find(&mut opener.own, &slots).await.map_err(|error| whole(&error))?;
+    begun.slots.extend(slots.iter().chain(chosen.iter().filter(|_| resume)).copied());
+    let found = find(&mut opener.own, &slots, &sizes).await.map_err(|error| whole(&error))?;
     task.shown.note(|job| {
         job.stalled = None;
-        let unclosed = job.remaining.intersection(begun).union(&slots.iter().copied().collect());
-        job.remaining = still_wanted(&wanted, begun).union(&unclosed);
+        let unclosed = job.remaining.intersection(&begun.slots).union(&slots.iter().copied().collect());
+        job.remaining = still_wanted(&wanted, &begun.slots).union(&unclosed);
     });
     Ok(Some(Group { slots, resumed: resume, found }))
+}
+
+/// Leaves slots alone in which a key is too large.
+async fn without_too_large(
+    opener: &mut Opener,
+    mut chosen: Vec<Slot>,
+    begun: &mut Begun,
+) -> Result<(Vec<Slot>, Sizes), RespError> {
+    let (sizes, too_large) = weigh(&mut opener.own, &chosen, begun.node_timeout).await?;
+    chosen.retain(|slot| too_large.iter().all(|key| key.slot != *slot));
+    begun.slots.extend(too_large.iter().map(|key| key.slot));
+    begun.left.extend(too_large);
+    Ok((chosen, sizes))
 }
 
 async fn close(closer: &mut Closer, task: &Task, slots: &[Slot]) -> Result<u32, String> {

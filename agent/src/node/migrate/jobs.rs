@@ -42,6 +42,8 @@ struct Entry {
     shown: Shown,
     running: bool,
     ended_at: Option<Millis>,
+    /// Why it ended, or why the one before it did. What comes again every second is no news for the log.
+    reason: Option<String>,
 }
 
 impl Jobs {
@@ -82,9 +84,14 @@ impl Jobs {
                     });
                 }
                 Some(entry) if entry.ended_at.is_some_and(|at| now.since(at) < again) => {}
-                Some(_) | None => {
+                before => {
+                    let reason = before.and_then(|before| before.reason.clone());
                     let memory = Arc::clone(self.tries().entry(target.clone()).or_default());
-                    entries.insert(target.clone(), start(shared, wanted, memory, now, tasks));
+                    let entry = Entry { reason, ..start(shared, wanted, memory, now, tasks) };
+                    if entry.reason.is_none() {
+                        tracing::info!(%target, slots = entry.wanted.borrow().send.slots.len(), "move of slots begins");
+                    }
+                    entries.insert(target, entry);
                 }
             }
         }
@@ -126,10 +133,13 @@ impl Jobs {
                 entries.remove(target);
             }
             Err(reason) => {
-                tracing::warn!(%target, %reason, "move of slots stopped");
                 if let Some(entry) = entries.get_mut(target) {
+                    if entry.reason.as_ref() != Some(&reason) {
+                        tracing::warn!(%target, %reason, "move of slots stopped; it is tried again");
+                    }
                     entry.running = false;
                     entry.ended_at = Some(shared.now());
+                    entry.reason = Some(reason.clone());
                     entry.shown.note(|job| job.stalled = Some(reason));
                 }
             }
@@ -156,7 +166,6 @@ impl Jobs {
 
 fn start(shared: &Arc<Shared>, wanted: Wanted, memory: Memory, now: Millis, tasks: &mut JoinSet<Done>) -> Entry {
     let target = wanted.send.target.clone();
-    tracing::info!(%target, slots = wanted.send.slots.len(), "move of slots begins");
     let job = Job {
         target: target.clone(),
         driver: String::new(),
@@ -174,7 +183,7 @@ fn start(shared: &Arc<Shared>, wanted: Wanted, memory: Memory, now: Millis, task
     let (sender, receiver) = watch::channel(wanted);
     let (shared, held) = (Arc::clone(shared), shown.clone());
     tasks.spawn(async move { Done::Moved(target, drive(&shared, receiver, held, memory).await) });
-    Entry { wanted: sender, shown, running: true, ended_at: None }
+    Entry { wanted: sender, shown, running: true, ended_at: None, reason: None }
 }
 
 /// The slots that a job still wants, without those it has begun.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{AfterMigrate, Attempt, Pace, after_migrate, must_replace};
+use redisnode_agent_core::migration::{AfterMigrate, Attempt, Pace, after_migrate, must_replace, timeout_for_one};
 use redisnode_proto::{Address, Millis, NodeId, Slot, SlotSet};
 use tokio::time::Instant;
 
@@ -49,10 +49,13 @@ impl Route {
         fit.clamp(1, WINDOW)
     }
 
-    /// A batch that fills one command alone may take as long as all others together.
+    /// A batch that fills one command alone may take as long as all others together, and a very large key longer.
     fn timeout_ms(&self, batch: &Batch) -> u64 {
-        let quarter = self.node_timeout.0 / 4;
-        if batch.is_large() { quarter } else { quarter / self.window() as u64 }
+        if batch.is_large() {
+            let timeout = timeout_for_one(batch.bytes, self.node_timeout).as_millis();
+            return u64::try_from(timeout).unwrap_or(self.node_timeout.0);
+        }
+        self.node_timeout.0 / 4 / self.window() as u64
     }
 
     fn command(&self, batch: &Batch) -> Command {
