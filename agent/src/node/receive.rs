@@ -50,52 +50,78 @@ pub(super) async fn receive(shared: &Shared, request: &ReceiveRequest) -> Receiv
 }
 
 async fn answer(shared: &Shared, request: &ReceiveRequest) -> Result<ReceiveReply, RespError> {
-    let mut now = shared.receiving.now.lock().await;
-    if let Some(piece) = now.as_mut().filter(|piece| piece.source == request.source && piece.slots == request.slots) {
-        piece.asked_at = shared.now();
-        let reply = follow(shared, piece, request.cancel).await?;
-        if matches!(reply, ReceiveReply::Ended { .. }) {
-            *now = None;
-        }
+    if let Some(reply) = of_the_piece(shared, &mut *shared.receiving.now.lock().await, request).await? {
         return Ok(reply);
     }
-    if request.cancel {
-        return Ok(ReceiveReply::Ended { error: Some("it was not under way".into()) });
-    }
-    if now.is_some() {
-        return Ok(ReceiveReply::Busy { reason: "the target takes slots from another server".into() });
-    }
+    // May take seconds, and nobody else waits for it: the piece that is under way is asked about meanwhile.
     if let Err(reason) = agrees(shared, request).await {
         return Ok(ReceiveReply::Refused { reason });
     }
-    if !knows(shared, request) {
-        shared.wake.notify_one();
-        let reason =
-            "the target's server does not know the source's epoch yet; that comes with the servers' next pings";
-        return Ok(ReceiveReply::Waits { reason: reason.to_owned() });
-    }
-    let mut connection = open(shared).await?;
-    let info =
-        connection.demand(&Command::new("INFO").args_from(["persistence", "replication"])).await?.text("INFO")?;
-    match Info::parse(&info).and_then(|info| in_the_way(&info)) {
-        Ok(None) => {}
-        Ok(Some(what)) => return Ok(ReceiveReply::Waits { reason: format!("the target cannot begin: {what}") }),
-        Err(error) => return Ok(ReceiveReply::Waits { reason: format!("the target's state is not known: {error}") }),
+    if let Some(reason) = not_yet(shared, request).await? {
+        return Ok(ReceiveReply::Waits { reason });
     }
     if request.by == Mover::Source {
         return Ok(ReceiveReply::Agreed);
     }
-    let reply = begin(&mut connection, &request.slots).await?;
-    let task = match reply {
-        Ok(task) => task,
+    let mut now = shared.receiving.now.lock().await;
+    match of_the_piece(shared, &mut now, request).await? {
+        Some(reply) => Ok(reply),
+        None => take(shared, &mut now, request).await,
+    }
+}
+
+/// What there is to say without beginning anything: how far the piece is that is under way, or that there is another one.
+async fn of_the_piece(
+    shared: &Shared,
+    now: &mut Option<Piece>,
+    request: &ReceiveRequest,
+) -> Result<Option<ReceiveReply>, RespError> {
+    match now.as_mut() {
+        Some(piece) if piece.source == request.source && piece.slots == request.slots => {
+            piece.asked_at = shared.now();
+            let reply = follow(shared, piece, request.cancel).await?;
+            if matches!(reply, ReceiveReply::Ended { .. }) {
+                *now = None;
+            }
+            Ok(Some(reply))
+        }
+        _ if request.cancel => Ok(Some(ReceiveReply::Ended { error: Some("it was not under way".into()) })),
+        Some(_) => Ok(Some(ReceiveReply::Busy { reason: "the target takes slots from another server".into() })),
+        None => Ok(None),
+    }
+}
+
+/// Why the own server cannot begin now, if so.
+async fn not_yet(shared: &Shared, request: &ReceiveRequest) -> Result<Option<String>, RespError> {
+    if !knows(shared, request) {
+        shared.wake.notify_one();
+        let reason =
+            "the target's server does not know the source's epoch yet; that comes with the servers' next pings";
+        return Ok(Some(reason.to_owned()));
+    }
+    let mut connection = open(shared).await?;
+    let info =
+        connection.demand(&Command::new("INFO").args_from(["persistence", "replication"])).await?.text("INFO")?;
+    Ok(match Info::parse(&info).and_then(|info| in_the_way(&info)) {
+        Ok(None) => None,
+        Ok(Some(what)) => Some(format!("the target cannot begin: {what}")),
+        Err(error) => Some(format!("the target's state is not known: {error}")),
+    })
+}
+
+/// Lets the own server pull the piece.
+async fn take(shared: &Shared, now: &mut Option<Piece>, request: &ReceiveRequest) -> Result<ReceiveReply, RespError> {
+    match begin(&mut open(shared).await?, &request.slots).await? {
+        Ok(task) => {
+            let (source, slots) = (request.source.clone(), request.slots.clone());
+            *now = Some(Piece { source, slots, task, asked_at: shared.now() });
+            Ok(ReceiveReply::Running)
+        }
         Err(refusal) => {
             let reason = format!("the target's server does not begin: {refusal}");
-            return Ok(if is_busy(&refusal) { ReceiveReply::Busy { reason } } else { ReceiveReply::Waits { reason } });
+            Ok(if is_busy(&refusal) { ReceiveReply::Busy { reason } } else { ReceiveReply::Waits { reason } })
         }
-    };
-    let (source, slots) = (request.source.clone(), request.slots.clone());
-    *now = Some(Piece { source, slots, task, asked_at: shared.now() });
-    Ok(ReceiveReply::Running)
+    }
 }
 
 /// The own Layout gives the slots to this shard, and the server knows their owner.
