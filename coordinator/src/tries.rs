@@ -89,18 +89,7 @@ mod tests {
     }
 
     fn heard(tries: Option<Vec<Try>>) -> BTreeMap<NodeName, Heard> {
-        let job = |tries| Job {
-            target: "my-1".parse().unwrap(),
-            driver: "migrate".to_owned(),
-            remaining: SlotSet::new(),
-            slots_done: 0,
-            keys_done: 0,
-            keys_left: None,
-            bytes_done: 0,
-            running_for: Millis(0),
-            stalled: None,
-            tries,
-        };
+        let job = |tries| Job { tries, ..Job::new("my-1".parse().unwrap(), SlotSet::new()) };
         let member = json!({"name": "my-0", "uid": "u"});
         let mut report: Report = serde_json::from_value(json!({
             "version": 1, "life": 1, "revision": 1, "agent_version": "0", "cluster": "c", "member": member,

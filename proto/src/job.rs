@@ -44,6 +44,22 @@ pub struct Try {
 }
 
 impl Job {
+    /// One that begins: nothing has moved, and no driver is chosen.
+    pub fn new(target: NodeName, remaining: SlotSet) -> Self {
+        Self {
+            target,
+            driver: String::new(),
+            remaining,
+            slots_done: 0,
+            keys_done: 0,
+            keys_left: None,
+            bytes_done: 0,
+            running_for: Millis(0),
+            stalled: None,
+            tries: Vec::new(),
+        }
+    }
+
     /// Brings the plain counters to those of `newer`.
     pub(crate) fn count_as(&mut self, newer: &Self) {
         (self.keys_done, self.keys_left, self.bytes_done) = (newer.keys_done, newer.keys_left, newer.bytes_done);
@@ -68,18 +84,8 @@ mod tests {
     use super::*;
 
     fn job(running_for: u64, keys_done: u64, keys_left: Option<u64>) -> Job {
-        Job {
-            target: "r-1".parse().unwrap(),
-            driver: "migrate".to_owned(),
-            remaining: SlotSet::new(),
-            slots_done: 0,
-            keys_done,
-            keys_left,
-            bytes_done: 0,
-            running_for: Millis(running_for),
-            stalled: None,
-            tries: Vec::new(),
-        }
+        let begun = Job::new("r-1".parse().unwrap(), SlotSet::new());
+        Job { keys_done, keys_left, running_for: Millis(running_for), ..begun }
     }
 
     #[test]

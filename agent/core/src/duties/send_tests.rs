@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use redisnode_proto::job::Job;
 use redisnode_proto::layout::WishedHandoff;
 use redisnode_proto::topology::{Direction, Role};
-use redisnode_proto::{ConfigEpoch, Millis, NodeName, SlotSet};
+use redisnode_proto::{ConfigEpoch, NodeName, SlotSet};
 
 use super::{Duty, SendTo, sends};
 use crate::testing::{Scene, dead, fail, fail_over, id, line, mark, name, share, slot, slots};
@@ -215,18 +215,7 @@ fn a_replica_watches_open_slots_until_their_source_says_that_there_are_none() {
 }
 
 fn job(target: usize, remaining: &SlotSet) -> Job {
-    Job {
-        target: name(target),
-        driver: "migrate".into(),
-        remaining: remaining.clone(),
-        slots_done: 0,
-        keys_done: 0,
-        keys_left: None,
-        bytes_done: 0,
-        running_for: Millis(10),
-        stalled: None,
-        tries: Vec::new(),
-    }
+    Job::new(name(target), remaining.clone())
 }
 
 /// To whom, for each order to hand off.

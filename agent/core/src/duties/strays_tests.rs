@@ -1,8 +1,8 @@
 //! Keys of slots that others own: which of them go, and which may be the only ones.
 
+use redisnode_proto::SlotSet;
 use redisnode_proto::job::Job;
 use redisnode_proto::topology::Direction;
-use redisnode_proto::{Millis, SlotSet};
 
 use super::Duty;
 use crate::testing::{Scene, dead, fail_over, id, line, mark, name, slot, slots};
@@ -34,19 +34,7 @@ fn what_is_open_here_or_at_the_owner_may_be_the_only_copy() {
 #[test]
 fn a_slot_that_the_owner_sends_or_was_told_to_open_again_stays() {
     let mut scene = stray();
-    let remaining = slots("16000");
-    scene.said(2).jobs = vec![Job {
-        target: name(1),
-        driver: "migrate".into(),
-        remaining,
-        slots_done: 0,
-        keys_done: 0,
-        keys_left: None,
-        bytes_done: 0,
-        running_for: Millis(0),
-        stalled: None,
-        tries: Vec::new(),
-    }];
+    scene.said(2).jobs = vec![Job::new(name(1), slots("16000"))];
     scene.said(2).ledger.open_slots = Some(redisnode_proto::ledger::OpenSlots {
         source: id(5),
         slots: vec![(slot(16001), id(0))],

@@ -166,18 +166,7 @@ impl Jobs {
 
 fn start(shared: &Arc<Shared>, wanted: Wanted, memory: Memory, now: Millis, tasks: &mut JoinSet<Done>) -> Entry {
     let target = wanted.send.target.clone();
-    let job = Job {
-        target: target.clone(),
-        driver: String::new(),
-        remaining: wanted.send.slots.clone(),
-        slots_done: 0,
-        keys_done: 0,
-        keys_left: None,
-        bytes_done: 0,
-        running_for: Millis(0),
-        stalled: None,
-        tries: Vec::new(),
-    };
+    let job = Job::new(target.clone(), wanted.send.slots.clone());
     shared.jobs.open.know(&wanted.send.target_id, wanted.send.open.iter());
     let shown = Shown::new(job, now);
     let (sender, receiver) = watch::channel(wanted);
