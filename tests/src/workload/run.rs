@@ -20,9 +20,12 @@ use super::stats::Stats;
 use super::{Options, commands};
 use crate::at::At;
 use crate::view::{SLOTS, View, slot_of};
+use crate::wait::wait_until;
 
 /// Most writes in flight.
 const IN_FLIGHT: usize = 4_000;
+/// So long the first of the servers may take to be reached.
+const REACHED: Duration = Duration::from_secs(10);
 /// Writes at once while keys are made, and reads at once while they are audited.
 const AT_ONCE: usize = 128;
 
@@ -58,7 +61,11 @@ impl Workload {
         let seeds = addresses(seeds);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let view = seeds.iter().find_map(|at| crate::view::view(*at).ok()).expect("a node of the cluster answers");
+        // A Service leads to its pods a moment after they are ready.
+        let view = wait_until(REACHED, "a node of the cluster answers", || {
+            let views = seeds.iter().map(|at| crate::view::view(*at));
+            views.reduce(Result::or).unwrap_or_else(|| Err("there are no seeds".to_owned()))
+        });
         let (shards, shard_of_slot) = shards(&view);
         let client = runtime.block_on(Client::connect(&seeds, options.retries)).expect("the cluster client connects");
         let shared = Arc::new(Shared {

@@ -77,6 +77,16 @@ fn an_epoch_that_is_only_as_high_as_the_dead_ones_is_raised_before_a_takeover() 
 }
 
 #[test]
+fn it_is_raised_as_well_where_a_vote_was_asked_for_and_no_election_began() {
+    let mut told = told(3, 1, 1000);
+    told.1.notice.epoch = ConfigEpoch(12);
+    told.0.view().current_epoch = ConfigEpoch(12);
+    assert_eq!(answer(&told), Step::RaiseEpoch);
+    told.0.view().current_epoch = ConfigEpoch(13);
+    assert_eq!(promotes(&answer(&told)), Some(Promotion::Takeover));
+}
+
+#[test]
 fn so_must_an_election() {
     let told = |known| {
         let mut told = told(3, 1, 0);
