@@ -13,7 +13,7 @@ mod value;
 use std::time::Duration;
 
 pub use audit::{Audit, Fault, Finding};
-pub use keys::{Kind, name as key_name};
+pub use keys::{Kind, name as key_name, tags};
 pub use run::Workload;
 pub use stats::Stats;
 
@@ -22,6 +22,9 @@ pub use stats::Stats;
 pub struct Options {
     /// How many ordinary keys, of all kinds in turn.
     pub keys: u32,
+    /// All keys are in so many slots, evenly spaced, by a tag that their names begin with (see [`tags`]), so that a slot
+    /// that is half moved is written to all the time. 0: they have no such tag, and lie anywhere.
+    pub slots: u16,
     /// Writes a second.
     pub rate: u32,
     /// Also a string of 5 MB.
@@ -43,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             keys: 2_200,
+            slots: 0,
             rate: 1_000,
             big_value: false,
             big_hash_fields: 0,

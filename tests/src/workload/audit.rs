@@ -65,7 +65,9 @@ impl Audit {
         self.only(|finding| finding.fault != excused).assert_clean();
     }
 
-    fn only(&self, counts: impl Fn(&Finding) -> bool) -> Self {
+    /// The findings that count.
+    #[must_use]
+    pub fn only(&self, counts: impl Fn(&Finding) -> bool) -> Self {
         let findings = self.findings.iter().filter(|finding| counts(finding)).cloned().collect();
         Self { keys: self.keys, findings, unread: self.unread.clone() }
     }

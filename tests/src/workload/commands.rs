@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use redis::{Cmd, Value, cmd};
 
-use super::keys::{Kind, name};
+use super::keys::Kind;
 use super::model::{Answer, Entry, Observed, What, Write};
 use super::value::value;
 
@@ -13,8 +13,7 @@ const GROUP: &str = "readers";
 
 /// The command of a write.
 pub(super) fn write(write: &Write) -> Cmd {
-    let Write { key, kind, element, seq, what } = write;
-    let name = name(*key, *kind);
+    let Write { key, kind, name, element, seq, what } = write;
     let content = || value(*key, *element, *seq, kind.value_len());
     let mut command = Cmd::new();
     match (kind, what) {
@@ -46,16 +45,16 @@ pub(super) fn write(write: &Write) -> Cmd {
 }
 
 /// What a stream needs before its first write.
-pub(super) fn create_group(key: u32) -> Cmd {
+pub(super) fn create_group(name: &[u8]) -> Cmd {
     let mut command = cmd("XGROUP");
-    command.arg("CREATE").arg(name(key, Kind::Stream)).arg(GROUP).arg("0").arg("MKSTREAM");
+    command.arg("CREATE").arg(name).arg(GROUP).arg("0").arg("MKSTREAM");
     command
 }
 
 /// Many fields of the big hash in one command.
-pub(super) fn fill_hash(key: u32, fields: std::ops::Range<u32>) -> Cmd {
+pub(super) fn fill_hash(key: u32, name: &[u8], fields: std::ops::Range<u32>) -> Cmd {
     let mut command = cmd("HSET");
-    command.arg(name(key, Kind::BigHash));
+    command.arg(name);
     for field in fields {
         command.arg(field).arg(value(key, field, 1, Kind::BigHash.value_len()));
     }
@@ -75,11 +74,10 @@ pub(super) fn answer(what: &What, reply: &Value) -> Answer {
 }
 
 /// The commands that read a key, in order. The big hash is read in parts, so that no server stalls.
-pub(super) fn reads(key: u32, kind: Kind, elements: u32) -> Vec<Cmd> {
-    let name = name(key, kind);
+pub(super) fn reads(name: &[u8], kind: Kind, elements: u32) -> Vec<Cmd> {
     let with = |parts: &[&str]| {
         let mut command = cmd(parts[0]);
-        command.arg(&name);
+        command.arg(name);
         for part in &parts[1..] {
             command.arg(*part);
         }
@@ -87,7 +85,7 @@ pub(super) fn reads(key: u32, kind: Kind, elements: u32) -> Vec<Cmd> {
     };
     match kind {
         Kind::Hash => vec![with(&["HGETALL"])],
-        Kind::BigHash => big_hash_reads(&name, elements),
+        Kind::BigHash => big_hash_reads(name, elements),
         Kind::List => vec![with(&["LRANGE", "0", "-1"])],
         Kind::Set => vec![with(&["SMEMBERS"])],
         Kind::SortedSet => vec![with(&["ZRANGE", "0", "-1", "WITHSCORES"])],

@@ -1,5 +1,7 @@
 //! The keys of the workload: one name and one kind per number, the same in every run.
 
+use crate::view::{SLOTS, key_in};
+
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -73,6 +75,18 @@ impl Kind {
     pub(super) fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::LongTtl | Self::ShortTtl | Self::Binary | Self::Tagged | Self::BigValue)
     }
+}
+
+/// Tags, each in braces, that put keys into so many slots, evenly spaced. Coprime with 11, so that each has all kinds.
+pub fn tags(slots: u16) -> Vec<String> {
+    let slot = |n: u16| u16::try_from(usize::from(n) * SLOTS / usize::from(slots)).expect("below the number of slots");
+    (0..slots).map(|n| format!("{{{}}}", key_in("", &[slot(n)]))).collect()
+}
+
+/// The name of a key with one of the tags, if there are any.
+pub(super) fn tagged(tags: &[String], id: u32, kind: Kind) -> Vec<u8> {
+    let tag = tags.get(id as usize % tags.len().max(1)).map_or("", String::as_str);
+    [tag.as_bytes(), &name(id, kind)].concat()
 }
 
 /// The name of a key.

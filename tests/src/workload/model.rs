@@ -25,6 +25,7 @@ use super::keys::Kind;
 pub(super) struct Write {
     pub(super) key: u32,
     pub(super) kind: Kind,
+    pub(super) name: Vec<u8>,
     pub(super) element: u32,
     pub(super) seq: u32,
     pub(super) what: What,
@@ -59,6 +60,7 @@ pub(super) struct Answer {
 pub(super) struct KeyModel {
     pub(super) id: u32,
     pub(super) kind: Kind,
+    pub(super) name: Vec<u8>,
     pub(super) busy: bool,
     pub(super) content: Content,
 }
@@ -82,19 +84,19 @@ pub(super) enum Observed {
 }
 
 impl KeyModel {
-    pub(super) fn new(id: u32, kind: Kind) -> Self {
+    pub(super) fn new(id: u32, kind: Kind, name: Vec<u8>) -> Self {
         let content = match kind {
             Kind::List | Kind::Stream => Content::Log(Log::default()),
             Kind::Counter => Content::Counter(Counter::default()),
             _ => Content::Registers(BTreeMap::new()),
         };
-        Self { id, kind, busy: false, content }
+        Self { id, kind, name, busy: false, content }
     }
 
     /// The next write to this key, or `None` if there is none that the audit could judge.
     pub(super) fn next(&mut self, rng: &mut StdRng, now_ms: i64) -> Option<Write> {
-        let (id, kind) = (self.id, self.kind);
-        let write = |element, seq, what| Some(Write { key: id, kind, element, seq, what });
+        let (id, kind, name) = (self.id, self.kind, self.name.clone());
+        let write = |element, seq, what| Some(Write { key: id, kind, name, element, seq, what });
         match &mut self.content {
             Content::Registers(registers) => {
                 let count = if kind == Kind::BigHash {

@@ -12,9 +12,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::audit::Audit;
+use super::audit::{Audit, Fault, Finding};
 use super::client::{Client, connect};
-use super::keys::{Kind, name};
+use super::keys::{Kind, tagged, tags};
 use super::model::{Answer, Content, Effect, KeyModel, Register, What, Write};
 use super::stats::Stats;
 use super::{Options, commands};
@@ -42,6 +42,7 @@ pub struct Workload {
 struct Shared {
     options: Options,
     models: Mutex<Vec<KeyModel>>,
+    made_at: Instant,
     stats: Mutex<Stats>,
     shard_of_slot: Vec<usize>,
     client: Client,
@@ -70,6 +71,7 @@ impl Workload {
         let client = runtime.block_on(Client::connect(&seeds, options.retries)).expect("the cluster client connects");
         let shared = Arc::new(Shared {
             models: Mutex::new(models(&options)),
+            made_at: Instant::now(),
             options,
             stats: Mutex::new(Stats::new(shards)),
             shard_of_slot,
@@ -112,6 +114,11 @@ impl Workload {
     pub fn errors(&self) -> u64 {
         let stats = lock(&self.shared.stats);
         stats.errors.values().sum::<u64>() + stats.redirects
+    }
+
+    /// The slot of a key, by its number.
+    pub fn slot(&self, key: u32) -> u16 {
+        slot_of(&lock(&self.shared.models)[key as usize].name)
     }
 
     /// Ends the writing, waits for what is in flight, and returns the last window.
@@ -159,12 +166,14 @@ fn now_ms() -> i64 {
 }
 
 fn models(options: &Options) -> Vec<KeyModel> {
-    let mut models: Vec<KeyModel> = (0..options.keys).map(|id| KeyModel::new(id, Kind::of(id))).collect();
+    let tags = tags(options.slots);
+    let model = |id, kind| KeyModel::new(id, kind, tagged(&tags, id, kind));
+    let mut models: Vec<KeyModel> = (0..options.keys).map(|id| model(id, Kind::of(id))).collect();
     if options.big_value {
-        models.push(KeyModel::new(options.keys, Kind::BigValue));
+        models.push(model(options.keys, Kind::BigValue));
     }
     if options.big_hash_fields > 0 {
-        models.push(KeyModel::new(u32::try_from(models.len()).expect("few keys"), Kind::BigHash));
+        models.push(model(u32::try_from(models.len()).expect("few keys"), Kind::BigHash));
     }
     models
 }
@@ -182,13 +191,12 @@ fn shards(view: &View) -> (usize, Vec<usize>) {
 }
 
 async fn fill(shared: &Arc<Shared>, connection: &ClusterConnection) {
-    let ids: Vec<(u32, Kind)> = lock(&shared.models).iter().map(|model| (model.id, model.kind)).collect();
-    stream::iter(ids)
-        .for_each_concurrent(AT_ONCE, |(id, kind)| async move {
+    stream::iter(keys(shared))
+        .for_each_concurrent(AT_ONCE, |(id, kind, name)| async move {
             match kind {
-                Kind::BigHash => fill_hash(shared, connection, id).await,
+                Kind::BigHash => fill_hash(shared, connection, id, &name).await,
                 Kind::Stream => {
-                    let group = commands::create_group(id).query_async::<Value>(&mut connection.clone()).await;
+                    let group = commands::create_group(&name).query_async::<Value>(&mut connection.clone()).await;
                     if let Err(error) = group {
                         lock(&shared.stats).failed(kind_of(&error), error.to_string());
                     }
@@ -200,6 +208,11 @@ async fn fill(shared: &Arc<Shared>, connection: &ClusterConnection) {
         .await;
 }
 
+/// Every key: its number, its kind, its name.
+fn keys(shared: &Shared) -> Vec<(u32, Kind, Vec<u8>)> {
+    lock(&shared.models).iter().map(|model| (model.id, model.kind, model.name.clone())).collect()
+}
+
 async fn first_write(shared: &Shared, connection: &ClusterConnection, id: u32) {
     let mut rng = StdRng::seed_from_u64(u64::from(id));
     let write = lock(&shared.models)[id as usize].next(&mut rng, now_ms());
@@ -208,11 +221,11 @@ async fn first_write(shared: &Shared, connection: &ClusterConnection, id: u32) {
     }
 }
 
-async fn fill_hash(shared: &Shared, connection: &ClusterConnection, id: u32) {
+async fn fill_hash(shared: &Shared, connection: &ClusterConnection, id: u32, name: &[u8]) {
     let fields = shared.options.big_hash_fields;
     for first in (0..fields).step_by(1000) {
         let part = first..fields.min(first + 1000);
-        let reply = commands::fill_hash(id, part.clone()).query_async::<Value>(&mut connection.clone()).await;
+        let reply = commands::fill_hash(id, name, part.clone()).query_async::<Value>(&mut connection.clone()).await;
         if let Err(error) = reply {
             lock(&shared.stats).failed(kind_of(&error), error.to_string());
             return;
@@ -307,7 +320,7 @@ async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, in
         }
     };
     let at = Instant::now();
-    let slot = slot_of(&name(write.key, write.kind));
+    let slot = slot_of(&write.name);
     let is_stuck = reply.is_none() && shared.client.owner_answers(slot).await;
     let mut models = lock(&shared.models);
     let model = &mut models[write.key as usize];
@@ -365,18 +378,24 @@ fn kind_of(error: &RedisError) -> String {
 }
 
 async fn audit(shared: &Shared, connection: &ClusterConnection) -> Audit {
-    let ids: Vec<(u32, Kind)> = lock(&shared.models).iter().map(|model| (model.id, model.kind)).collect();
-    let read = |(id, kind): (u32, Kind)| async move {
-        let mut replies = Vec::new();
-        for command in commands::reads(id, kind, shared.options.big_hash_fields) {
+    let read = |(id, kind, name): (u32, Kind, Vec<u8>)| async move {
+        let (mut replies, mut group) = (Vec::new(), None);
+        for command in commands::reads(&name, kind, shared.options.big_hash_fields) {
             match command.query_async::<Value>(&mut connection.clone()).await {
                 Ok(reply) => replies.push(reply),
+                // The group was made, and that was acknowledged, before anything else was written.
+                Err(error) if error.code() == Some("NOGROUP") => {
+                    replies.push(Value::Array(Vec::new()));
+                    group = Some(lost_group(id, kind, shared.made_at));
+                }
                 Err(error) => return Err(format!("{kind:?}:{id}: {error}")),
             }
         }
-        Ok(lock(&shared.models)[id as usize].judge(&commands::observed(kind, &replies), now_ms()))
+        let mut findings = lock(&shared.models)[id as usize].judge(&commands::observed(kind, &replies), now_ms());
+        findings.extend(group);
+        Ok(findings)
     };
-    let results: Vec<_> = stream::iter(ids).map(read).buffer_unordered(AT_ONCE).collect().await;
+    let results: Vec<_> = stream::iter(keys(shared)).map(read).buffer_unordered(AT_ONCE).collect().await;
     let mut audit = Audit { keys: results.len(), ..Audit::default() };
     for result in results {
         match result {
@@ -385,4 +404,9 @@ async fn audit(shared: &Shared, connection: &ClusterConnection) -> Audit {
         }
     }
     audit
+}
+
+fn lost_group(key: u32, kind: Kind, made_at: Instant) -> Finding {
+    let detail = "its group is gone".to_owned();
+    Finding { fault: Fault::Lost, kind, key, acknowledged_at: Some(made_at), detail }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use redisnode_tests::cluster::{LocalCluster, Spec};
+use redisnode_tests::replicas;
 use redisnode_tests::servers::Server;
 use redisnode_tests::view;
 use redisnode_tests::wait::wait_until;
@@ -53,5 +54,6 @@ fn a_source_that_saves_for_long_gives_way_to_the_next_driver(server: &Server) {
     println!("{stats}");
     stats.assert_no_errors();
     load.audit(&cluster.ports()).assert_clean();
+    replicas::wait_same(&cluster.ports());
     cluster.verify().unwrap();
 }

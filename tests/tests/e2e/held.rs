@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redisnode_proto::spec::MIGRATION;
 use redisnode_tests::cluster::{LocalCluster, Spec};
+use redisnode_tests::replicas;
 use redisnode_tests::servers::Server;
 use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
@@ -51,6 +52,7 @@ fn a_move_is_paused_resumed_and_aborted(server: &Server) {
     println!("{stats}");
     stats.assert_no_errors();
     load.audit(&cluster.ports()).assert_clean();
+    replicas::wait_same(&cluster.ports());
 }
 
 /// Sets the annotation, or takes it away.

@@ -15,5 +15,6 @@ mod restart;
 mod room;
 mod run;
 mod scale;
+mod soak;
 mod takeover;
 mod wrong_input;

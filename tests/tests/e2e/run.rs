@@ -121,15 +121,21 @@ pub(crate) fn put(ports: &[u16], prefix: &str, count: usize) -> Vec<String> {
     keys
 }
 
-/// So many keys `bulk:<number>` with values of so many bytes, by pipelines of each owner.
+/// So many keys `bulk:<number>` with values of so many bytes.
 pub(crate) fn fill(cluster: &LocalCluster, keys: usize, size: usize) {
+    let names: Vec<String> = (0..keys).map(|number| format!("bulk:{number}")).collect();
+    fill_keys(cluster, &names, size);
+}
+
+/// Keys of these names with values of so many bytes, by pipelines of each owner.
+pub(crate) fn fill_keys(cluster: &LocalCluster, names: &[String], size: usize) {
     let view: View = cluster.agreed().unwrap();
     let owners = view.owner_of_slots();
     let mut pipes: BTreeMap<u16, redis::Pipeline> = BTreeMap::new();
     let value = "v".repeat(size);
-    for key in (0..keys).map(|number| format!("bulk:{number}")) {
+    for key in names {
         let owner = owners[usize::from(view::slot_of(key.as_bytes()))].expect("every slot has an owner");
-        pipes.entry(view.nodes[owner].port).or_default().cmd("SET").arg(&key).arg(&value).ignore();
+        pipes.entry(view.nodes[owner].port).or_default().cmd("SET").arg(key).arg(&value).ignore();
     }
     for (port, pipe) in pipes {
         let client = redis::Client::open(("127.0.0.1", port)).unwrap();

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use redisnode_tests::cluster::{LocalCluster, Member, Spec, Which};
+use redisnode_tests::moving::{Side, is_moving};
+use redisnode_tests::replicas;
 use redisnode_tests::servers::Server;
-use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::watch::{SlotWatch, StallWatch};
 use redisnode_tests::workload::{Audit, Fault, Options};
@@ -55,6 +56,7 @@ fn up_and_down_under_load(server: &Server) {
     println!("{stats}");
     stats.assert_no_errors();
     load.audit(&cluster.ports()).assert_clean();
+    replicas::wait_same(&cluster.ports());
     cluster.verify().unwrap();
 }
 
@@ -74,12 +76,13 @@ fn a_changed_mind(server: &Server) {
     let stats = load.stop();
     stats.assert_no_errors();
     load.audit(&cluster.ports()).assert_clean();
+    replicas::wait_same(&cluster.ports());
 }
 
 /// A source's server dies while its slots are open. Its replica goes on with the move, and nothing that was acknowledged
 /// before the last moment is lost.
 fn a_source_is_killed_in_the_middle(server: &Server) {
-    struck_in_the_middle(server, "->", kill, |audit, at| {
+    struck_in_the_middle(server, Side::Source, kill, |audit, at| {
         audit.assert_kept_but(|written| just_before(written, at));
     });
 }
@@ -87,7 +90,7 @@ fn a_source_is_killed_in_the_middle(server: &Server) {
 /// A target's server dies. What had arrived in the last moment and was not replicated there yet is gone, whenever it was
 /// written: `MIGRATE` deletes at the source as soon as the target has a key.
 fn a_target_is_killed_in_the_middle(server: &Server) {
-    struck_in_the_middle(server, "-<-", kill, |audit, _| {
+    struck_in_the_middle(server, Side::Target, kill, |audit, _| {
         let lost = audit.findings.len() + audit.unread.len();
         assert!(lost <= IN_FLIGHT, "{lost} keys are not as they were written: {audit}");
     });
@@ -105,7 +108,7 @@ fn a_target_freezes_in_the_middle(server: &Server) {
             signal::kill(Pid::from_raw(pid), Signal::SIGCONT).expect("the frozen server is still there");
         }
     };
-    struck_in_the_middle(server, "-<-", freeze, |audit, _| {
+    struck_in_the_middle(server, Side::Target, freeze, |audit, _| {
         assert!(audit.count(Fault::Ttl) <= IN_FLIGHT, "{audit}");
         audit.assert_clean_but(Fault::Ttl);
     });
@@ -115,44 +118,11 @@ fn kill(cluster: &LocalCluster, member: &Member) {
     cluster.kill(member, &[Which::Server], Signal::SIGKILL);
 }
 
-/// Whether slots are on their way at this server in that direction: one by one, or in a piece that the servers move.
-fn is_moving(port: u16, direction: &str) -> bool {
-    let opened = || {
-        let view = view::view(port).ok()?;
-        let node = view.on_port(port).filter(|node| node.is_primary)?;
-        Some(node.open.iter().any(|open| open.contains(direction)))
-    };
-    opened().unwrap_or_default() || has_job(port, direction)
-}
-
-/// Whether the server lists a job of that direction that is not over.
-fn has_job(port: u16, direction: &str) -> bool {
-    let (operations, over) = (
-        if direction == "->" { ["EXPORT", "migrate"] } else { ["IMPORT", "import"] },
-        ["success", "failed", "cancelled", "completed", "canceled"],
-    );
-    let lists = [&["CLUSTER", "GETSLOTMIGRATIONS"][..], &["CLUSTER", "MIGRATION", "STATUS", "ALL"]];
-    let jobs =
-        lists.iter().filter_map(|list| view::call(port, list).ok()).filter_map(|answer| answer.into_sequence().ok());
-    jobs.flatten().any(|job| {
-        let words: Vec<String> = job
-            .into_sequence()
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|word| redis::from_redis_value(word.clone()).ok())
-            .collect();
-        let after = |name: &str| {
-            words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned().unwrap_or_default()
-        };
-        operations.contains(&after("operation").as_str()) && !over.contains(&after("state").as_str())
-    })
-}
-
-/// Grows by a primary, strikes the first server that shows slots on their way in that direction, and waits until all is
+/// Grows by a primary, strikes the first server of that side that shows slots on their way, and waits until all is
 /// settled.
 fn struck_in_the_middle(
     server: &Server,
-    direction: &str,
+    side: Side,
     strike: impl FnOnce(&LocalCluster, &Member),
     judge: impl FnOnce(&Audit, (Instant, Instant)),
 ) {
@@ -162,7 +132,7 @@ fn struck_in_the_middle(
     cluster.edit(|spec| spec.primaries = 4);
     let all: Vec<u16> = (cluster.first_port()..cluster.first_port() + 8).collect();
     let port = wait_until(STEP, "slots are on their way", || {
-        all.iter().copied().find(|port| is_moving(*port, direction)).ok_or_else(|| "none is".to_owned())
+        all.iter().copied().find(|port| is_moving(*port, side)).ok_or_else(|| "none is".to_owned())
     });
     let member = cluster.member_on(port);
     let at = Instant::now();
@@ -175,5 +145,6 @@ fn struck_in_the_middle(
     let audit = load.audit(&cluster.ports());
     println!("{audit}");
     judge(&audit, (at, struck));
+    replicas::wait_same(&cluster.ports());
     cluster.verify().unwrap();
 }
