@@ -28,13 +28,15 @@ PORT   ?= 7000
 THEME  ?=
 FAMILIES ?= all
 ONLY   ?=
+ROUNDS ?= 60
+SEED   ?= 0
 # What docker/build.sh takes from the environment; it has defaults.
 export TAG DOCKER_REGISTRY ENGINE ARCHITECTURES
 VERSION ?=
 # The version that the coordinator is upgraded from in `make test-k8s-all`.
 PREVIOUS ?= HEAD~1
 
-.PHONY: help run build test test-e2e test-matrix test-k8s test-k8s-all simulate bench bench-migration lint fmt generate images publish release servers kubernetes
+.PHONY: help run build test test-e2e test-matrix test-k8s test-k8s-all simulate bench bench-migration soak-migration lint fmt generate images publish release servers kubernetes
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -77,6 +79,13 @@ bench: build servers $(if $(ONLY),$(if $(filter fleet,$(ONLY)),kubernetes),kuber
 bench-migration: build servers ## measure moves of slots beside redis-cli, bare commands and a full sync (up to 45 minutes) [ONLY="redis-8.6 100B 3-4"]
 	@cargo build --locked --profile test -p redisnode-tests --bin bench-migration
 	@$(places) $(target)/debug/bench-migration $(ONLY)
+
+# The tests of the families that are asked for, or of the three that each have a driver of their own.
+soaked = $(addprefix soak::,$(subst -,_,$(subst .,_,$(or $(ONLY),redis-7.0 redis-8.6 valkey-9.1))))
+
+soak-migration: build servers ## moves of slots with a party killed or something in the way, each drawn from a seed (20 minutes a server) [ROUNDS=60 SEED=0 ONLY="valkey-9.1"]
+	@export REDISNODE_SOAK=$(ROUNDS) REDISNODE_SOAK_SEED=$(SEED); \
+	    $(call tests,-p redisnode-tests --test e2e -- --nocapture --test-threads=1 $(soaked))
 
 lint: ## formatting and clippy, as CI checks them
 	@tests/setup.sh linker && tests/setup.sh components

@@ -2,6 +2,7 @@
 //! that are another's. Nothing may write meanwhile; what expires meanwhile is looked at again.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ fn stream(connection: &mut Connection, key: &[u8]) -> Result<String, RedisError>
         let pending: Vec<(String, String, i64, i64)> =
             with("XPENDING", key, &[]).arg(name).arg("-").arg("+").arg(1_000_000).query(connection)?;
         let pending: Vec<_> = pending.into_iter().map(|(id, consumer, _, _)| (id, consumer)).collect();
-        text.push_str(&format!("{name:?} {:?} {pending:?}", group.get("last-delivered-id")));
+        write!(text, "{name:?} {:?} {pending:?}", group.get("last-delivered-id")).expect("a string grows");
     }
     Ok(text)
 }

@@ -185,11 +185,12 @@ fn run(mut bed: Bed, plan: &Plan) -> (Bed, String) {
         verdict.wrong.len()
     );
     let outcome = format!(
-        "{}; {} slots moved in {took:.1?}; {} writes acknowledged, {} unknown, lost and excused: {}; ok",
+        "{}; {} slots moved in {took:.1?}; {} writes acknowledged, {} stuck in the client, errors {:?}, lost and excused: {}; ok",
         struck.what,
         moved.len(),
         stats.acknowledged,
-        stats.sent - stats.acknowledged,
+        stats.stuck,
+        stats.errors,
         verdict.excused,
     );
     (bed, outcome)

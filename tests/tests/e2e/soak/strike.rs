@@ -13,7 +13,7 @@ use super::disk::Disk;
 use super::plan::{Plan, Trouble};
 
 /// For so long a party that has slots on their way is looked for, before any primary will do.
-const LOOKED_FOR: Duration = Duration::from_secs(2);
+const LOOKED_FOR: Duration = Duration::from_secs(4);
 /// About how long a child of a server is made to work.
 const CHILD: Duration = Duration::from_secs(10);
 
