@@ -28,7 +28,7 @@ PORT   ?= 7000
 THEME  ?=
 FAMILIES ?= all
 ONLY   ?=
-ROUNDS ?= 60
+ROUNDS ?= 66
 SEED   ?= 0
 # What docker/build.sh takes from the environment; it has defaults.
 export TAG DOCKER_REGISTRY ENGINE ARCHITECTURES
@@ -83,7 +83,7 @@ bench-migration: build servers ## measure moves of slots beside redis-cli, bare 
 # The tests of the families that are asked for, or of the three that each have a driver of their own.
 soaked = $(addprefix soak::,$(subst -,_,$(subst .,_,$(or $(ONLY),redis-7.0 redis-8.6 valkey-9.1))))
 
-soak-migration: build servers ## moves of slots with a party killed or something in the way, each drawn from a seed (20 minutes a server) [ROUNDS=60 SEED=0 ONLY="valkey-9.1"]
+soak-migration: build servers ## moves of slots with a party killed or something in the way, each drawn from a seed (20 minutes a server) [ROUNDS=66 SEED=0 ONLY="valkey-9.1"]
 	@export REDISNODE_SOAK=$(ROUNDS) REDISNODE_SOAK_SEED=$(SEED); \
 	    $(call tests,-p redisnode-tests --test e2e -- --nocapture --test-threads=1 $(soaked))
 

@@ -24,7 +24,7 @@ use redisnode_tests::wait::{poll, wait_until};
 use redisnode_tests::workload::{Options, tags};
 
 use crate::run::{fill_keys, load, matrix, wait_in_sync, wait_processes};
-use disk::Disk;
+use disk::Disks;
 use judge::{Gone, findings, judge, moved};
 use plan::Plan;
 use strike::strike;
@@ -111,22 +111,24 @@ fn wanted() -> Option<Vec<u64>> {
 /// What a round runs in. The cluster goes before its disk.
 struct Bed {
     cluster: LocalCluster,
-    disk: Option<Disk>,
+    disks: Option<Disks>,
 }
 
 impl Bed {
     /// The cluster of the round before if it fits, or a new one; `None` if there cannot be one here.
     fn fit(last: Option<Self>, server: &Server, plan: &Plan) -> Option<Self> {
         if let Some(last) =
-            last.filter(|bed| bed.cluster.spec.primaries == plan.from && bed.disk.is_some() == plan.own_disk)
+            last.filter(|bed| bed.cluster.spec.primaries == plan.from && bed.disks.is_some() == plan.own_disks)
         {
             return Some(last);
         }
         let spec = Spec { lines: vec![SLOWLY.to_owned()], ..Spec::of(plan.from, 1) };
-        let spec = if plan.own_disk { spec.stored() } else { spec };
+        let spec = if plan.own_disks { spec.stored() } else { spec };
         let mut cluster = LocalCluster::unstarted(server, spec);
-        let disk = match plan.own_disk.then(|| Disk::on(&cluster.dir)).transpose() {
-            Ok(disk) => disk,
+        let nodes =
+            (0..8).map(|node| cluster.dir.join("nodes").join(format!("{}-{node}", cluster.spec.name))).collect();
+        let disks = match plan.own_disks.then(|| Disks::on(nodes)).transpose() {
+            Ok(disks) => disks,
             Err(why) => {
                 skip("soak: a full disk", &why);
                 return None;
@@ -134,7 +136,7 @@ impl Bed {
         };
         cluster.start_coordinator();
         cluster.wait_healthy_line(SETTLED);
-        Some(Self { cluster, disk })
+        Some(Self { cluster, disks })
     }
 
     /// Empties the servers and writes the keys that are written once. Says their names.
@@ -160,7 +162,7 @@ fn run(mut bed: Bed, plan: &Plan) -> (Bed, String) {
     let begun = begun(&bed.cluster);
     // The moment of the trouble, not a wait for a state.
     std::thread::sleep(plan.after);
-    let struck = strike(&mut bed.cluster, bed.disk.as_ref(), plan);
+    let struck = strike(&mut bed.cluster, plan);
     let after = poll(STEP, || bed.cluster.settled()).unwrap_or_else(|why| {
         let rebalancing = bed.cluster.condition("Rebalancing");
         panic!("{plan}: {}: not as its file says after {STEP:?}: {why}; the status says {rebalancing:?}", struck.what)

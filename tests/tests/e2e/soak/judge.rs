@@ -39,13 +39,14 @@ pub(crate) fn judge(trouble: Trouble, struck: &Struck, moved: &BTreeSet<u16>, go
         let fault = gone.finding.as_ref().map_or(Fault::Lost, |finding| finding.fault);
         match (trouble, fault) {
             // A client whose connection broke sends again what may have been done.
-            (Trouble::KillServer(_), Fault::Doubled | Fault::Disordered) => true,
-            // What a killed server had not replicated. The keys that were written once had been.
-            (Trouble::KillServer(Source), Fault::Lost) => {
+            (Trouble::KillServer(_) | Trouble::FullDisk(_), Fault::Doubled | Fault::Disordered) => true,
+            // What a killed server had not replicated; one that cannot write who owns what ends itself. The keys that were
+            // written once had been replicated.
+            (Trouble::KillServer(Source) | Trouble::FullDisk(Source), Fault::Lost) => {
                 gone.finding.is_some() && written(&|at| just_before(at, struck.at))
             }
             // The same of a target, whenever it was written: the source deletes a key as soon as the target has it.
-            (Trouble::KillServer(Target), Fault::Lost) => {
+            (Trouble::KillServer(Target) | Trouble::FullDisk(Target), Fault::Lost) => {
                 moved.contains(&gone.slot) || gone.finding.is_some() && written(&|at| just_before(at, struck.at))
             }
             // A key that a paused target reads late counts its time to live from then.

@@ -9,7 +9,7 @@ use redisnode_tests::moving::{Side, is_moving};
 use redisnode_tests::view::{self, View};
 use redisnode_tests::wait::poll;
 
-use super::disk::Disk;
+use super::disk;
 use super::plan::{Plan, Trouble};
 
 /// For so long a party that has slots on their way is looked for, before any primary will do.
@@ -29,21 +29,17 @@ pub(crate) struct Struck {
 }
 
 /// Does what the plan says.
-pub(crate) fn strike(cluster: &mut LocalCluster, disk: Option<&Disk>, plan: &Plan) -> Struck {
+pub(crate) fn strike(cluster: &mut LocalCluster, plan: &Plan) -> Struck {
     let (what, at, slots) = match plan.trouble {
         Trouble::KillCoordinator => {
-            let at = timed(|| cluster.kill_coordinator());
+            let begun = Instant::now();
+            cluster.kill_coordinator();
+            let at = (begun, Instant::now());
             sleep(plan.lasts);
             cluster.start_coordinator();
             (format!("killed, and started again after {:?}", plan.lasts), at, Vec::new())
         }
-        Trouble::FullDisk => {
-            let disk = disk.expect("the round's cluster has a disk of its own");
-            let at = timed(|| disk.fill());
-            sleep(2 * plan.lasts);
-            disk.free();
-            (format!("for {:?}", 2 * plan.lasts), at, Vec::new())
-        }
+        Trouble::FullDisk(side) => on(cluster, side, |member, _| full(plan, member)),
         Trouble::KillServer(side) => on(cluster, side, |member, _| kill(cluster, member, Which::Server)),
         Trouble::KillAgent(side) => on(cluster, side, |member, _| kill(cluster, member, Which::Agent)),
         Trouble::Failover(side) => on(cluster, side, |member, view| failover(cluster, plan, member, view)),
@@ -53,12 +49,6 @@ pub(crate) fn strike(cluster: &mut LocalCluster, disk: Option<&Disk>, plan: &Pla
         Trouble::Rewrite(side) => on(cluster, side, |member, _| slowly(member.port, "BGREWRITEAOF")),
     };
     Struck { what, at, slots }
-}
-
-fn timed(act: impl FnOnce()) -> (Instant, Instant) {
-    let begun = Instant::now();
-    act();
-    (begun, Instant::now())
 }
 
 /// Finds the server of a side and acts on it.
@@ -86,6 +76,13 @@ fn on(
 fn kill(cluster: &LocalCluster, member: &Member, which: Which) -> String {
     let pids = cluster.kill(member, &[which], Signal::SIGKILL);
     format!("killed {pids:?}")
+}
+
+fn full(plan: &Plan, member: &Member) -> String {
+    disk::fill(&member.folder);
+    sleep(2 * plan.lasts);
+    disk::free(&member.folder);
+    format!("its disk was full for {:?}", 2 * plan.lasts)
 }
 
 /// By the command line, or by hand as on servers without the product.
