@@ -13,6 +13,7 @@ mod strike;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use redisnode_tests::cluster::{LocalCluster, Spec};
 use redisnode_tests::moving::{Side, is_moving};
 use redisnode_tests::replicas;
@@ -23,7 +24,7 @@ use redisnode_tests::view;
 use redisnode_tests::wait::{poll, wait_until};
 use redisnode_tests::workload::{Options, tags};
 
-use crate::run::{fill_keys, load, matrix, wait_in_sync, wait_processes};
+use crate::run::{fill_keys, load, matrix, put, wait_in_sync, wait_processes};
 use disk::Disks;
 use judge::{Gone, findings, judge, moved};
 use plan::Plan;
@@ -86,15 +87,12 @@ fn soak(server: &Server, family: &str, sample: &[u64]) {
             let (bed, outcome) = run(bed, &plan);
             (Some(bed), outcome)
         }));
-        let line = match outcome {
-            Ok((kept, outcome)) => {
-                bed = kept;
-                outcome
-            }
-            Err(_) => {
-                failed.push(format!("make soak-migration ROUNDS=1 SEED={seed} ONLY={family}"));
-                "FAILED, as said above".to_owned()
-            }
+        let line = if let Ok((kept, outcome)) = outcome {
+            bed = kept;
+            outcome
+        } else {
+            failed.push(format!("make soak-migration ROUNDS=1 SEED={seed} ONLY={family}"));
+            "FAILED, as said above".to_owned()
         };
         println!("soak {family} {round} of {}: {plan}: {line}", seeds.len());
     }
@@ -125,17 +123,16 @@ impl Bed {
         let spec = Spec { lines: vec![SLOWLY.to_owned()], ..Spec::of(plan.from, 1) };
         let spec = if plan.own_disks { spec.stored() } else { spec };
         let mut cluster = LocalCluster::unstarted(server, spec);
-        let nodes =
-            (0..8).map(|node| cluster.dir.join("nodes").join(format!("{}-{node}", cluster.spec.name))).collect();
-        let disks = match plan.own_disks.then(|| Disks::on(nodes)).transpose() {
+        cluster.start_coordinator();
+        cluster.wait_healthy_line(SETTLED);
+        cluster.wait_settled(SETTLED);
+        let disks = match plan.own_disks.then(|| own_disks(&mut cluster)).transpose() {
             Ok(disks) => disks,
             Err(why) => {
                 skip("soak: a full disk", &why);
                 return None;
             }
         };
-        cluster.start_coordinator();
-        cluster.wait_healthy_line(SETTLED);
         Some(Self { cluster, disks })
     }
 
@@ -150,6 +147,16 @@ impl Bed {
         wait_in_sync(&self.cluster);
         names
     }
+}
+
+/// Gives each node a disk of its own, while nothing runs. An empty server could not say that it has lost nothing.
+fn own_disks(cluster: &mut LocalCluster) -> Result<Disks, String> {
+    put(&cluster.ports(), "before-", 100);
+    cluster.stop(Signal::SIGTERM);
+    let disks = Disks::on(cluster.members().into_iter().map(|member| member.folder).collect())?;
+    cluster.start_coordinator();
+    cluster.wait_healthy_line(SETTLED);
+    Ok(disks)
 }
 
 /// One round. Panics with what is wrong.

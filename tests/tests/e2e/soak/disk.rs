@@ -16,15 +16,20 @@ const ROOM: &str = "size=200m";
 pub(crate) struct Disks(Vec<PathBuf>);
 
 impl Disks {
-    /// Mounts one on each of these folders, or says why that cannot be done here.
+    /// Moves each of these folders, in which nobody works now, to a disk, or says why that cannot be done here.
     pub(crate) fn on(folders: Vec<PathBuf>) -> Result<Self, String> {
         unshare(CloneFlags::CLONE_NEWNS).map_err(|error| format!("no mount namespace: {error} (it needs root)"))?;
         run("mount", &["--make-rprivate", "/"])?;
-        for folder in &folders {
-            std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-            run("mount", &["-t", "tmpfs", "-o", ROOM, "tmpfs", text(folder)])?;
+        let mut disks = Self(Vec::new());
+        for folder in folders {
+            let aside = folder.with_extension("aside");
+            run("cp", &["-a", text(&folder), text(&aside)])?;
+            run("mount", &["-t", "tmpfs", "-o", ROOM, "tmpfs", text(&folder)])?;
+            run("cp", &["-a", &format!("{}/.", text(&aside)), text(&folder)])?;
+            std::fs::remove_dir_all(&aside).map_err(|error| error.to_string())?;
+            disks.0.push(folder);
         }
-        Ok(Self(folders))
+        Ok(disks)
     }
 }
 

@@ -38,8 +38,10 @@ pub(crate) fn judge(trouble: Trouble, struck: &Struck, moved: &BTreeSet<u16>, go
         };
         let fault = gone.finding.as_ref().map_or(Fault::Lost, |finding| finding.fault);
         match (trouble, fault) {
-            // A client whose connection broke sends again what may have been done.
-            (Trouble::KillServer(_) | Trouble::FullDisk(_), Fault::Doubled | Fault::Disordered) => true,
+            // A client whose connection broke sends again what may have been done. A key that a paused target reads late
+            // counts its time to live from then.
+            (Trouble::KillServer(_) | Trouble::FullDisk(_), Fault::Doubled | Fault::Disordered)
+            | (Trouble::Pause(_), Fault::Ttl) => true,
             // What a killed server had not replicated; one that cannot write who owns what ends itself. The keys that were
             // written once had been replicated.
             (Trouble::KillServer(Source) | Trouble::FullDisk(Source), Fault::Lost) => {
@@ -49,8 +51,6 @@ pub(crate) fn judge(trouble: Trouble, struck: &Struck, moved: &BTreeSet<u16>, go
             (Trouble::KillServer(Target) | Trouble::FullDisk(Target), Fault::Lost) => {
                 moved.contains(&gone.slot) || gone.finding.is_some() && written(&|at| just_before(at, struck.at))
             }
-            // A key that a paused target reads late counts its time to live from then.
-            (Trouble::Pause(_), Fault::Ttl) => true,
             // All that was there is gone, and all that was about to arrive or to be deleted.
             (Trouble::Flush(_), Fault::Lost) => struck_slots.contains(&gone.slot) && written(&|at| at <= struck.at.1),
             _ => false,

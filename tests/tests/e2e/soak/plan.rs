@@ -73,8 +73,9 @@ impl Plan {
         let mut rng = StdRng::seed_from_u64(seed);
         let (block, place) = (seed / 6, usize::try_from(seed % 6).expect("below six"));
         let other = OTHERS[usize::try_from(block % 11).expect("below eleven")];
-        // Back and forth by turns, and each block begins the other way round.
-        let grows = (seed + block).is_multiple_of(2);
+        let own_disks = place == KILLS.len() && matches!(other, FullDisk(_));
+        // Back and forth by turns, and each block begins the other way round. Nodes that come have no disks of their own.
+        let grows = (seed + block).is_multiple_of(2) && !own_disks;
         Self {
             seed,
             from: if grows { 3 } else { 4 },
@@ -83,7 +84,7 @@ impl Plan {
             after: Duration::from_millis(rng.random_range(0..MOVE_MS)),
             lasts: Duration::from_millis(rng.random_range(1_000..3_000)),
             other_way: rng.random(),
-            own_disks: place == KILLS.len() && matches!(other, FullDisk(_)),
+            own_disks,
         }
     }
 }
