@@ -27,7 +27,8 @@ pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};
 pub use pace::Pace;
 pub use patience::{Patience, Verdict};
 pub use pieces::{
-    Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_busy, is_live, knows_epoch, may_cancel, piece,
+    Phase, PieceLimit, arrived, deadline, export_phase, import_phase, is_busy, is_left_behind, is_live, knows_epoch,
+    may_cancel, piece,
 };
 pub use speed::{Latencies, Speed, Throttle};
 pub use too_large::{SAMPLES, TooLarge, look_again, timeout_for_one};

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use redisnode_tests::cluster::{LocalCluster, Spec};
 use redisnode_tests::replicas;
-use redisnode_tests::servers::Server;
+use redisnode_tests::servers::{self, Server};
 use redisnode_tests::view;
-use redisnode_tests::wait::wait_until;
+use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::Options;
 
-use crate::run::{cases, load};
+use crate::run::{cases, load, put};
 
 cases! {
     a_source_that_saves_for_long_gives_way_to_the_next_driver alone: "valkey-9.1";
+    slots_of_a_move_that_failed_open_for_the_next_driver alone: "redis-8.6";
 }
 
 /// Longer than a driver waits.
@@ -22,6 +23,32 @@ const STEP: Duration = Duration::from_secs(90);
 const AT_EACH_KEY: &str = "1000000";
 
 fn a_source_that_saves_for_long_gives_way_to_the_next_driver(server: &Server) {
+    gives_way(server, |_| ());
+}
+
+/// The source keeps a task that has failed, and opens none of its slots before that is cancelled.
+fn slots_of_a_move_that_failed_open_for_the_next_driver(server: &Server) {
+    gives_way(server, |cluster| {
+        let [source, target] = cluster.ports()[..] else { panic!("two servers") };
+        if !servers::has_command(source, "cluster|migration") {
+            return;
+        }
+        put(&cluster.ports(), "some-", 500);
+        view::text(source, &["CONFIG", "SET", "rdb-key-save-delay", AT_EACH_KEY]).unwrap();
+        let slots = cluster.agreed().unwrap().on_port(source).unwrap().slots.clone();
+        let (from, to) = (slots[0].to_string(), slots[slots.len() - 1].to_string());
+        view::text(target, &["CLUSTER", "MIGRATION", "IMPORT", &from, &to]).unwrap();
+        let is = |state: &str| {
+            let tasks = format!("{:?}", view::call(source, &["CLUSTER", "MIGRATION", "STATUS", "ALL"])?);
+            check(tasks.contains(state), || tasks)
+        };
+        wait_until(STEP, "the source sends", || is("send-bulk-and-stream"));
+        view::text(target, &["FLUSHALL"]).unwrap();
+        wait_until(STEP, "the source's task has failed", || is("failed"));
+    });
+}
+
+fn gives_way(server: &Server, before: impl FnOnce(&LocalCluster)) {
     let in_one_piece = match server.family.as_str() {
         "valkey-9.1" => "migrateslots",
         "redis-8.6" => "import",
@@ -29,6 +56,7 @@ fn a_source_that_saves_for_long_gives_way_to_the_next_driver(server: &Server) {
         _ => return,
     };
     let mut cluster = LocalCluster::start(server, Spec::of(2, 0));
+    before(&cluster);
     let mut load = load(&cluster, Options { keys: 2_000, ..Options::default() });
     let sources = cluster.ports();
     for port in &sources {

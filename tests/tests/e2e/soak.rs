@@ -153,7 +153,8 @@ impl Bed {
 fn own_disks(cluster: &mut LocalCluster) -> Result<Disks, String> {
     put(&cluster.ports(), "before-", 100);
     cluster.stop(Signal::SIGTERM);
-    let disks = Disks::on(cluster.members().into_iter().map(|member| member.folder).collect())?;
+    let folders = cluster.members().into_iter().map(|member| member.folder).collect();
+    let disks = Disks::on(folders, &cluster.folder().join("disks"))?;
     cluster.start_coordinator();
     cluster.wait_healthy_line(SETTLED);
     Ok(disks)

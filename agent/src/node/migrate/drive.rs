@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::super::look::LookError;
 use super::super::shared::{Shared, whole};
-use super::atomic::{Export, Import, Pieces};
+use super::atomic::{Export, Import, Pieces, end_left_behind};
 use super::classic::Classic;
 use super::driver::{Driver, End, Shown, Task, Wanted};
 use super::pair::{Pair, count};
@@ -41,6 +41,9 @@ async fn choose(task: &Task, wanted: &Wanted, pair: &Pair, memory: &Memory) -> R
     let (mut own, mut remote) = (pair.own_lanes(), pair.remote_lanes());
     let (source, target) = tokio::join!(ability(&mut own), ability(&mut remote));
     let (source, target) = (source.map_err(|error| whole(&error))?, target.map_err(|error| whole(&error))?);
+    if source.import {
+        end_left_behind(&mut own).await.map_err(|error| whole(&error))?;
+    }
     if !wanted.send.open.is_empty() {
         return run(Classic, &only_open(task, wanted), memory).await;
     }

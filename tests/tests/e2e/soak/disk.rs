@@ -16,18 +16,21 @@ const ROOM: &str = "size=200m";
 pub(crate) struct Disks(Vec<PathBuf>);
 
 impl Disks {
-    /// Moves each of these folders, in which nobody works now, to a disk, or says why that cannot be done here.
-    pub(crate) fn on(folders: Vec<PathBuf>) -> Result<Self, String> {
+    /// Moves each of these folders, in which nobody works now, to a disk that is mounted below `aside`, or says why that cannot be done here.
+    pub(crate) fn on(folders: Vec<PathBuf>, aside: &Path) -> Result<Self, String> {
         unshare(CloneFlags::CLONE_NEWNS).map_err(|error| format!("no mount namespace: {error} (it needs root)"))?;
         run("mount", &["--make-rprivate", "/"])?;
         let mut disks = Self(Vec::new());
         for folder in folders {
-            let aside = folder.with_extension("aside");
-            run("cp", &["-a", text(&folder), text(&aside)])?;
-            run("mount", &["-t", "tmpfs", "-o", ROOM, "tmpfs", text(&folder)])?;
-            run("cp", &["-a", &format!("{}/.", text(&aside)), text(&folder)])?;
-            std::fs::remove_dir_all(&aside).map_err(|error| error.to_string())?;
-            disks.0.push(folder);
+            // The folder becomes a link: a folder that something is mounted on could not be removed when its node leaves.
+            let name = folder.file_name().ok_or("a folder of a node has a name")?;
+            let disk = aside.join(name);
+            std::fs::create_dir_all(&disk).map_err(|error| error.to_string())?;
+            run("mount", &["-t", "tmpfs", "-o", ROOM, "tmpfs", text(&disk)])?;
+            disks.0.push(disk.clone());
+            run("cp", &["-a", &format!("{}/.", text(&folder)), text(&disk)])?;
+            std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+            std::os::unix::fs::symlink(&disk, &folder).map_err(|error| error.to_string())?;
         }
         Ok(disks)
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{DriverKind, Phase, Speed, in_the_way};
+use redisnode_agent_core::migration::{DriverKind, Phase, Speed, in_the_way, is_left_behind};
 use redisnode_proto::SlotSet;
 use redisnode_proto::message::{Mover as By, ReceiveReply};
 use redisnode_proto::topology::Info;
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::super::super::shared::whole;
 use super::super::pair::Pair;
-use super::{Begun, Mover};
-use crate::resp::{Command, Lanes};
+use super::{Begun, Mover, maps};
+use crate::resp::{Command, Lanes, RespError};
 
 /// A target's agent that does not answer for so long does not do it any more: it ends what nobody asks for.
 const SILENT_AT_MOST: Duration = Duration::from_secs(10);
@@ -110,4 +110,16 @@ impl Mover for Import {
         }
         self.turn = None;
     }
+}
+
+/// Ends the own server's tasks that have failed and that no target will come back for: no driver could open their slots.
+pub(in super::super) async fn end_left_behind(own: &mut Lanes) -> Result<(), RespError> {
+    for task in maps(own.demand(&Command::new("CLUSTER").args_from(["MIGRATION", "STATUS", "ALL"])).await?)? {
+        let field = |name: &str| task.get(name).map(String::as_str).unwrap_or_default();
+        if is_left_behind(field("operation"), field("state")) {
+            tracing::info!(task = field("id"), slots = field("slots"), "a move that has failed here is ended for good");
+            own.run(&Command::new("CLUSTER").args_from(["MIGRATION", "CANCEL", "ID", field("id")])).await?;
+        }
+    }
+    Ok(())
 }

@@ -21,7 +21,7 @@ use crate::resp::Lanes;
 
 pub(super) use export::Export;
 pub(in crate::node) use export::maps;
-pub(super) use import::Import;
+pub(super) use import::{Import, end_left_behind};
 use truth::Truth;
 
 /// How often it is asked how far a piece is.
