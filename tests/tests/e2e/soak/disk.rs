@@ -11,36 +11,42 @@ use redisnode_tests::wait::{check, wait_until};
 /// More than a server of a round writes.
 const ROOM: &str = "size=200m";
 
-/// The disks, gone when dropped.
+/// The disks, and the folder that they are in. Gone when dropped.
 #[derive(Debug)]
-pub(crate) struct Disks(Vec<PathBuf>);
+pub(crate) struct Disks {
+    disks: Vec<PathBuf>,
+    aside: PathBuf,
+}
 
 impl Disks {
-    /// Moves each of these folders, in which nobody works now, to a disk that is mounted below `aside`, or says why that cannot be done here.
+    /// Moves each of these folders, in which nobody works now, to a disk that is mounted below `aside`, or says why that
+    /// cannot be done here.
     pub(crate) fn on(folders: Vec<PathBuf>, aside: &Path) -> Result<Self, String> {
         unshare(CloneFlags::CLONE_NEWNS).map_err(|error| format!("no mount namespace: {error} (it needs root)"))?;
         run("mount", &["--make-rprivate", "/"])?;
-        let mut disks = Self(Vec::new());
+        let mut made = Self { disks: Vec::new(), aside: aside.to_owned() };
         for folder in folders {
             // The folder becomes a link: a folder that something is mounted on could not be removed when its node leaves.
             let name = folder.file_name().ok_or("a folder of a node has a name")?;
             let disk = aside.join(name);
             std::fs::create_dir_all(&disk).map_err(|error| error.to_string())?;
             run("mount", &["-t", "tmpfs", "-o", ROOM, "tmpfs", text(&disk)])?;
-            disks.0.push(disk.clone());
+            made.disks.push(disk.clone());
             run("cp", &["-a", &format!("{}/.", text(&folder)), text(&disk)])?;
             std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
             std::os::unix::fs::symlink(&disk, &folder).map_err(|error| error.to_string())?;
         }
-        Ok(disks)
+        Ok(made)
     }
 }
 
 impl Drop for Disks {
     fn drop(&mut self) {
-        for folder in &self.0 {
-            run("umount", &["-l", text(folder)]).ok();
+        for disk in &self.disks {
+            run("umount", &["-l", text(disk)]).ok();
         }
+        // The cluster could not remove these when it ended, before.
+        self.aside.parent().map(std::fs::remove_dir_all);
     }
 }
 
