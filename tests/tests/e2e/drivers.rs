@@ -61,7 +61,8 @@ fn gives_way(server: &Server, before: impl FnOnce(&LocalCluster)) {
     let sources = cluster.ports();
     for port in &sources {
         view::text(*port, &["CONFIG", "SET", "rdb-key-save-delay", AT_EACH_KEY]).unwrap();
-        view::text(*port, &["BGSAVE"]).unwrap();
+        // The child of a move that has failed may still be there.
+        wait_until(STEP, "the server saves", || view::text(*port, &["BGSAVE"]));
     }
     cluster.edit(|spec| spec.primaries = 3);
     let shown = wait_until(STEP, "an event tells of the try and what was in its way", || {
