@@ -64,8 +64,10 @@ fn once(cluster: &mut LocalCluster, data: Data, direction: Direction) -> Measure
         jobs.first_start().or(seen.first).unwrap_or(command).max(serves)
     };
     let measured = run.finish(began, || jobs.drivers());
-    let joining =
-        if joining.is_zero() { String::new() } else { format!(", the new node served after {}", time(joining)) };
+    let joining = match direction {
+        Direction::Grow => format!(", the new node served after {}", time(joining)),
+        Direction::Shrink => String::new(),
+    };
     eprintln!("    {}: {} with {}{joining}", direction.name(), time(measured.took), measured.how);
     for reason in jobs.stalled() {
         eprintln!("      held up: {reason}");
