@@ -1,9 +1,11 @@
 //! ClusterOK: every slot has one living owner, and all servers that answer agree on it. Counted here, slot by slot:
 //! `cluster_state:ok` says nothing about coverage. A silent owner is unknown, not dead.
 
+use std::collections::BTreeMap;
+
 use redisnode_proto::status::Truth;
 use redisnode_proto::topology::{Role, View, ViewNode};
-use redisnode_proto::{NodeName, SlotSet};
+use redisnode_proto::{ConfigEpoch, NodeId, NodeName, SlotSet};
 
 use super::{Seen, slots_of, slots_on_their_way};
 use crate::draft::list;
@@ -37,12 +39,12 @@ fn is_moving(seen: &Seen) -> bool {
 /// Somebody knows a newer epoch of an owner than its own Report says: that one is from before it took slots in. An atomic
 /// move leaves no mark, and its source tells of its end first.
 fn has_just_moved(seen: &Seen) -> bool {
-    let own_lines = || seen.facts.views().filter_map(|(_, view)| view.myself());
-    let lines = seen.facts.views().flat_map(|(_, view)| &view.nodes);
-    let owning = lines.filter(|line| line.role == Role::Primary && !line.slots.is_empty());
-    let is_old =
-        |own: &ViewNode, line: &ViewNode| own.id == line.id && own.role == Role::Primary && own.epoch < line.epoch;
-    owning.into_iter().any(|line| own_lines().any(|own| is_old(own, line)))
+    let owns = |line: &&ViewNode| line.role == Role::Primary && !line.slots.is_empty();
+    let own_lines = seen.facts.views().filter_map(|(_, view)| view.myself());
+    let own_lines = own_lines.filter(|own| own.role == Role::Primary);
+    let said: BTreeMap<&NodeId, ConfigEpoch> = own_lines.map(|own| (&own.id, own.epoch)).collect();
+    let mut lines = seen.facts.views().flat_map(|(_, view)| &view.nodes).filter(owns);
+    lines.any(|line| said.get(&line.id).is_some_and(|own| *own < line.epoch))
 }
 
 fn serves(node: &Node) -> bool {
