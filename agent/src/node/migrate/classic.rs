@@ -143,33 +143,48 @@ impl Mover {
 
 /// Opens the next group, if the job still wants one.
 async fn next(opener: &mut Opener, task: &Task, begun: &mut Begun) -> Result<Option<Group>, String> {
+    let Some(Chosen { slots, resume, sizes }) = choose(opener, task, begun).await.map_err(|error| whole(&error))?
+    else {
+        return Ok(None);
+    };
+    let opened = opener.open(&slots, resume).await?;
+    // What was to be resumed is opened again or closed; either way this job has done with it.
+    begun.slots.extend(opened.iter().chain(slots.iter().filter(|_| resume)).copied());
+    let found = find(&mut opener.own, &opened, &sizes).await.map_err(|error| whole(&error))?;
     let wanted = task.wanted.borrow().clone();
-    let open = wanted.send.open.difference(&begun.slots);
-    let (chosen, sizes) = loop {
-        let left = still_wanted(&wanted, &begun.slots);
+    task.shown.note(|job| {
+        job.stalled = None;
+        let unclosed = job.remaining.intersection(&begun.slots).union(&opened.iter().copied().collect());
+        job.remaining = still_wanted(&wanted, &begun.slots).union(&unclosed);
+    });
+    Ok(Some(Group { slots: opened, resumed: resume, found }))
+}
+
+/// Slots to be opened together.
+struct Chosen {
+    slots: Vec<Slot>,
+    /// They are open already.
+    resume: bool,
+    sizes: Sizes,
+}
+
+/// What to open next, by what is wanted now: it may change while slots are looked at and left alone.
+async fn choose(opener: &mut Opener, task: &Task, begun: &mut Begun) -> Result<Option<Chosen>, RespError> {
+    loop {
+        let wanted = task.wanted.borrow().clone();
+        let (left, open) = (still_wanted(&wanted, &begun.slots), wanted.send.open.difference(&begun.slots));
         if left.is_empty() {
             return Ok(None);
         }
-        let chosen = opener.choose(&left, &open).await.map_err(|error| whole(&error))?;
-        if chosen.iter().any(|slot| open.contains(*slot)) {
-            break (chosen, Sizes::new());
+        let slots = opener.choose(&left, &open).await?;
+        if slots.iter().any(|slot| open.contains(*slot)) {
+            return Ok(Some(Chosen { slots, resume: true, sizes: Sizes::new() }));
         }
-        let (chosen, sizes) = without_too_large(opener, chosen, begun).await.map_err(|error| whole(&error))?;
-        if !chosen.is_empty() {
-            break (chosen, sizes);
+        let (slots, sizes) = without_too_large(opener, slots, begun).await?;
+        if !slots.is_empty() {
+            return Ok(Some(Chosen { slots, resume: false, sizes }));
         }
-    };
-    let resume = chosen.iter().any(|slot| open.contains(*slot));
-    let slots = opener.open(&chosen, resume).await?;
-    // What was to be resumed is opened again or closed; either way this job has done with it.
-    begun.slots.extend(slots.iter().chain(chosen.iter().filter(|_| resume)).copied());
-    let found = find(&mut opener.own, &slots, &sizes).await.map_err(|error| whole(&error))?;
-    task.shown.note(|job| {
-        job.stalled = None;
-        let unclosed = job.remaining.intersection(&begun.slots).union(&slots.iter().copied().collect());
-        job.remaining = still_wanted(&wanted, &begun.slots).union(&unclosed);
-    });
-    Ok(Some(Group { slots, resumed: resume, found }))
+    }
 }
 
 /// Leaves slots alone in which a key is too large.
