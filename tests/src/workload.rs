@@ -4,8 +4,10 @@
 mod audit;
 mod client;
 mod commands;
+mod fill;
 mod keys;
 mod model;
+mod read_back;
 mod run;
 mod stats;
 mod value;

@@ -1,9 +1,8 @@
-//! The shell of the workload: the client, the open loop, the reading back. All judgement is in the model.
+//! The shell of the workload: the client and the open loop. All judgement is in the model.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures_util::{StreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis::cluster_async::ClusterConnection;
@@ -12,10 +11,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::audit::{Audit, Fault, Finding};
+use super::audit::Audit;
 use super::client::{Client, connect};
+use super::fill::fill;
 use super::keys::{Kind, tagged, tags};
-use super::model::{Answer, Content, Effect, KeyModel, Register, What, Write};
+use super::model::{Answer, KeyModel, What, Write};
+use super::read_back::audit;
 use super::stats::Stats;
 use super::{Options, commands};
 use crate::at::At;
@@ -27,7 +28,7 @@ const IN_FLIGHT: usize = 4_000;
 /// So long the first of the servers may take to be reached.
 const REACHED: Duration = Duration::from_secs(10);
 /// Writes at once while keys are made, and reads at once while they are audited.
-const AT_ONCE: usize = 128;
+pub(super) const AT_ONCE: usize = 128;
 
 /// A running client. Stops when dropped.
 #[derive(Debug)]
@@ -39,13 +40,13 @@ pub struct Workload {
 }
 
 #[derive(Debug)]
-struct Shared {
-    options: Options,
-    models: Mutex<Vec<KeyModel>>,
-    made_at: Instant,
-    stats: Mutex<Stats>,
-    shard_of_slot: Vec<usize>,
-    client: Client,
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) models: Mutex<Vec<KeyModel>>,
+    pub(super) made_at: Instant,
+    pub(super) stats: Mutex<Stats>,
+    pub(super) shard_of_slot: Vec<usize>,
+    pub(super) client: Client,
 }
 
 impl Workload {
@@ -156,11 +157,11 @@ fn addresses<A: Copy + Into<At>>(seeds: &[A]) -> Vec<At> {
     seeds.iter().map(|at| (*at).into()).collect()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
     i64::try_from(since.as_millis()).expect("the clock is before the year 292 million")
 }
@@ -188,58 +189,6 @@ fn shards(view: &View) -> (usize, Vec<usize>) {
         }
     }
     (owners.len(), shard_of_slot)
-}
-
-async fn fill(shared: &Arc<Shared>, connection: &ClusterConnection) {
-    stream::iter(keys(shared))
-        .for_each_concurrent(AT_ONCE, |(id, kind, name)| async move {
-            match kind {
-                Kind::BigHash => fill_hash(shared, connection, id, &name).await,
-                Kind::Stream => {
-                    let group = commands::create_group(&name).query_async::<Value>(&mut connection.clone()).await;
-                    if let Err(error) = group {
-                        lock(&shared.stats).failed(kind_of(&error), error.to_string());
-                    }
-                    first_write(shared, connection, id).await;
-                }
-                _ => first_write(shared, connection, id).await,
-            }
-        })
-        .await;
-}
-
-/// Every key: its number, its kind, its name.
-fn keys(shared: &Shared) -> Vec<(u32, Kind, Vec<u8>)> {
-    lock(&shared.models).iter().map(|model| (model.id, model.kind, model.name.clone())).collect()
-}
-
-async fn first_write(shared: &Shared, connection: &ClusterConnection, id: u32) {
-    let mut rng = StdRng::seed_from_u64(u64::from(id));
-    let write = lock(&shared.models)[id as usize].next(&mut rng, now_ms());
-    if let Some(write) = write {
-        send(shared, connection, &write, Instant::now()).await;
-    }
-}
-
-async fn fill_hash(shared: &Shared, connection: &ClusterConnection, id: u32, name: &[u8]) {
-    let fields = shared.options.big_hash_fields;
-    for first in (0..fields).step_by(1000) {
-        let part = first..fields.min(first + 1000);
-        let reply = commands::fill_hash(id, name, part.clone()).query_async::<Value>(&mut connection.clone()).await;
-        if let Err(error) = reply {
-            lock(&shared.stats).failed(kind_of(&error), error.to_string());
-            return;
-        }
-        if let Content::Registers(registers) = &mut lock(&shared.models)[id as usize].content {
-            for field in part {
-                registers.entry(field).or_insert_with(Register::default).acknowledged(
-                    1,
-                    Effect::Present(None),
-                    Instant::now(),
-                );
-            }
-        }
-    }
 }
 
 /// Sends writes at their times until told to stop, whatever became of the earlier ones.
@@ -302,7 +251,7 @@ fn give_back(shared: &Shared, write: &Write) {
     lock(&shared.stats).held_back += 1;
 }
 
-async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, intended: Instant) {
+pub(super) async fn send(shared: &Shared, connection: &ClusterConnection, write: &Write, intended: Instant) {
     lock(&shared.stats).sent += 1;
     let command = commands::write(write);
     let mut connection = connection.clone();
@@ -365,7 +314,7 @@ fn describe(write: &Write, error: &str) -> String {
 }
 
 /// A short name for an error: the server's own word, or what the client says happened.
-fn kind_of(error: &RedisError) -> String {
+pub(super) fn kind_of(error: &RedisError) -> String {
     if let Some(code) = error.code() {
         return code.to_owned();
     }
@@ -377,36 +326,7 @@ fn kind_of(error: &RedisError) -> String {
     }
 }
 
-async fn audit(shared: &Shared, connection: &ClusterConnection) -> Audit {
-    let read = |(id, kind, name): (u32, Kind, Vec<u8>)| async move {
-        let (mut replies, mut group) = (Vec::new(), None);
-        for command in commands::reads(&name, kind, shared.options.big_hash_fields) {
-            match command.query_async::<Value>(&mut connection.clone()).await {
-                Ok(reply) => replies.push(reply),
-                // The group was made, and that was acknowledged, before anything else was written.
-                Err(error) if error.code() == Some("NOGROUP") => {
-                    replies.push(Value::Array(Vec::new()));
-                    group = Some(lost_group(id, kind, shared.made_at));
-                }
-                Err(error) => return Err(format!("{kind:?}:{id}: {error}")),
-            }
-        }
-        let mut findings = lock(&shared.models)[id as usize].judge(&commands::observed(kind, &replies), now_ms());
-        findings.extend(group);
-        Ok(findings)
-    };
-    let results: Vec<_> = stream::iter(keys(shared)).map(read).buffer_unordered(AT_ONCE).collect().await;
-    let mut audit = Audit { keys: results.len(), ..Audit::default() };
-    for result in results {
-        match result {
-            Ok(findings) => audit.findings.extend(findings),
-            Err(unread) => audit.unread.push(unread),
-        }
-    }
-    audit
-}
-
-fn lost_group(key: u32, kind: Kind, made_at: Instant) -> Finding {
-    let detail = "its group is gone".to_owned();
-    Finding { fault: Fault::Lost, kind, key, acknowledged_at: Some(made_at), detail }
+/// Every key: its number, its kind, its name.
+pub(super) fn keys(shared: &Shared) -> Vec<(u32, Kind, Vec<u8>)> {
+    lock(&shared.models).iter().map(|model| (model.id, model.kind, model.name.clone())).collect()
 }
