@@ -23,6 +23,8 @@ use crate::servers::Server;
 use crate::view::{self, View};
 use crate::wait::{check, poll, wait_until};
 
+/// How long what was settled may look otherwise.
+const AGREED: Duration = Duration::from_secs(10);
 /// How long a healthy cluster may take to come.
 const FIRST_HEALTHY: Duration = Duration::from_secs(30);
 
@@ -208,6 +210,13 @@ impl LocalCluster {
     /// What the servers agree on, if they do.
     pub fn agreed(&self) -> Result<View, String> {
         view::agreed(&self.ports())
+    }
+
+    /// Waits for [`LocalCluster::agreed`]: what is settled stays so, but on a busy machine a node may be taken for dead for
+    /// a moment, and a look that goes from node to node may meet the last change half told.
+    #[track_caller]
+    pub fn wait_agreed(&self) -> View {
+        wait_until(AGREED, "every slot has one owner on every node, and none is open", || self.agreed())
     }
 
     /// Whether the servers themselves show what the file asks for, and `verify` says the same.

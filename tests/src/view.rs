@@ -88,11 +88,16 @@ pub fn info(at: impl Into<At>) -> Result<BTreeMap<String, String>, String> {
     Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
 }
 
-/// The server's process id, by its own word.
-pub fn server_pid(at: impl Into<At>) -> Result<i32, String> {
+/// A number of INFO.
+pub fn number(at: impl Into<At>, field: &str) -> Result<u64, String> {
     let at = at.into();
     let info = info(at)?;
-    info.get("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| format!("{at}: INFO has no pid"))
+    info.get(field).and_then(|number| number.parse().ok()).ok_or_else(|| format!("{at}: INFO has no number {field}"))
+}
+
+/// The server's process id, by its own word.
+pub fn server_pid(at: impl Into<At>) -> Result<i32, String> {
+    Ok(i32::try_from(number(at, "process_id")?).expect("process ids fit"))
 }
 
 /// What a server thinks of the cluster.

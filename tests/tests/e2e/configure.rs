@@ -170,7 +170,7 @@ fn commands_are_renamed_under_a_cluster_that_goes_on(server: &Server) {
 /// A script is replicated by what it does, whatever it was called by.
 fn scripts_write_under_another_name(cluster: &LocalCluster) {
     let keys = put(&cluster.ports(), "script-", 30);
-    let view = cluster.agreed().unwrap();
+    let view = cluster.wait_agreed();
     let owners = view.owner_of_slots();
     for key in &keys {
         let owner = view.nodes[owners[usize::from(view::slot_of(key.as_bytes()))].unwrap()].port;

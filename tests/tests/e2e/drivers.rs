@@ -35,7 +35,7 @@ fn slots_of_a_move_that_failed_open_for_the_next_driver(server: &Server) {
         }
         put(&cluster.ports(), "some-", 500);
         view::text(source, &["CONFIG", "SET", "rdb-key-save-delay", AT_EACH_KEY]).unwrap();
-        let slots = cluster.agreed().unwrap().on_port(source).unwrap().slots.clone();
+        let slots = cluster.wait_agreed().on_port(source).unwrap().slots.clone();
         let (from, to) = (slots[0].to_string(), slots[slots.len() - 1].to_string());
         view::text(target, &["CLUSTER", "MIGRATION", "IMPORT", &from, &to]).unwrap();
         let is = |state: &str| {

@@ -42,7 +42,7 @@ fn a_move_is_paused_resumed_and_aborted(server: &Server) {
     grows(&cluster, paused);
     switch(&mut cluster, Some("aborted"));
     stands_still(&cluster, "MovesAborted", "moves are aborted");
-    let view = cluster.agreed().expect("every slot has one owner on every node, and none is open");
+    let view = cluster.wait_agreed();
     assert_eq!(view.owners().iter().map(|node| node.slots.len()).sum::<usize>(), view::SLOTS);
     assert!(newcomer(&cluster).unwrap() < view::SLOTS / 4, "it was aborted in the middle");
     switch(&mut cluster, None);

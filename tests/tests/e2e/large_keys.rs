@@ -48,7 +48,7 @@ fn a_key_that_is_too_large_stays_with_its_slot_and_the_others_move(server: &Serv
     let key = format!("slot {SLOT} stays where it is: its key \"{large}\" has ");
     assert!(shown.contains(&key) && shown.contains("more than half of the node time-out (3.0 s)"), "{shown}");
     // Nothing of the slot has gone, and it is not half open.
-    let view = cluster.agreed().expect("every slot has one owner on every node, and none is open");
+    let view = cluster.wait_agreed();
     let owner = view.owner_of_slots()[usize::from(SLOT)].expect("the slot has an owner");
     assert_eq!(view.nodes[owner].port, first, "no failover");
     assert_eq!(view::text(first, &["STRLEN", &large]).unwrap(), BYTES.to_string());

@@ -16,8 +16,6 @@ cases! {
 
 /// For so long nothing moves.
 const STILL: Duration = Duration::from_secs(3);
-/// Agents tell counts that have changed so often at least, and a little.
-const TOLD: Duration = Duration::from_millis(1_500);
 const SOON: Duration = Duration::from_secs(15);
 const STEP: Duration = Duration::from_secs(90);
 /// Some 20 MiB a server.
@@ -34,7 +32,7 @@ fn fewer_primaries_wait_for_room(server: &Server) {
     let used = primaries(&cluster, "used_memory").into_iter().max().unwrap();
     let limit = used + (used - empty) / 6;
     limited(&mut cluster, limit);
-    std::thread::sleep(TOLD);
+    wait_until(SOON, "the status shows what there is", || told(&cluster, limit));
 
     let slots = SlotWatch::start(cluster.ports());
     cluster.edit(|spec| spec.primaries = 3);
@@ -50,7 +48,7 @@ fn fewer_primaries_wait_for_room(server: &Server) {
     std::thread::sleep(STILL);
     let (moved, _) = slots.stop();
     assert_eq!((moved, cluster.ports().len()), (0, 8), "nothing of it has begun");
-    assert_eq!(cluster.agreed().unwrap().owners().len(), 4);
+    assert_eq!(cluster.wait_agreed().owners().len(), 4);
 
     limited(&mut cluster, 2 * limit);
     let view = cluster.wait_settled(STEP);
@@ -69,11 +67,20 @@ fn limited(cluster: &mut LocalCluster, bytes: u64) {
     wait_until(SOON, "servers have the limit", || cluster.ports().into_iter().try_for_each(obeys));
 }
 
+/// Whether all agents have told of a limit and of every key.
+fn told(cluster: &LocalCluster, limit: u64) -> Result<(), String> {
+    let status = cluster.status()?;
+    let nodes = status["status"]["nodes"].as_array().ok_or("the status has no nodes")?;
+    check(nodes.iter().all(|node| node["maxMemory"] == limit), || format!("{nodes:?}"))?;
+    let primaries = nodes.iter().filter(|node| node["slots"].is_array());
+    let keys = primaries.filter_map(|node| node["keys"].as_u64()).sum::<u64>();
+    check(keys == KEYS as u64, || format!("{keys} of {KEYS} keys"))
+}
+
 /// A number of INFO of each primary.
 fn primaries(cluster: &LocalCluster, field: &str) -> Vec<u64> {
-    let view = cluster.agreed().unwrap();
-    let number = |port: u16| view::info(port).unwrap()[field].parse().unwrap();
-    view.owners().iter().map(|owner| number(owner.port)).collect()
+    let view = cluster.wait_agreed();
+    view.owners().iter().map(|owner| view::number(owner.port, field).unwrap()).collect()
 }
 
 fn keys(port: u16) -> usize {

@@ -129,7 +129,7 @@ pub(crate) fn fill(cluster: &LocalCluster, keys: usize, size: usize) {
 
 /// Keys of these names with values of so many bytes, by pipelines of each owner.
 pub(crate) fn fill_keys(cluster: &LocalCluster, names: &[String], size: usize) {
-    let view: View = cluster.agreed().unwrap();
+    let view: View = cluster.wait_agreed();
     let owners = view.owner_of_slots();
     let mut pipes: BTreeMap<u16, redis::Pipeline> = BTreeMap::new();
     let value = "v".repeat(size);
@@ -161,10 +161,10 @@ pub(crate) fn wait_in_sync(cluster: &LocalCluster) {
     wait_until(Duration::from_secs(20), "replicas have everything", || {
         let view = cluster.agreed()?;
         for owner in view.owners() {
-            let offset = view::info(owner.port)?.get("master_repl_offset").cloned();
+            let offset = view::number(owner.port, "master_repl_offset")?;
             for replica in view.replicas_of(&owner.id) {
-                let has = view::info(replica.port)?.get("slave_repl_offset").cloned();
-                check(has >= offset, || format!("{has:?} of {offset:?} on {}", replica.port))?;
+                let has = view::number(replica.port, "slave_repl_offset")?;
+                check(has >= offset, || format!("{has} of {offset} on {}", replica.port))?;
             }
         }
         Ok(())

@@ -165,7 +165,7 @@ fn run(mut bed: Bed, plan: &Plan) -> (Bed, String) {
     let once = bed.fill();
     let options = Options { keys: 4_400, slots: SLOTS, seed: plan.seed, ..Options::default() };
     let mut load = load(&bed.cluster, options);
-    let before = bed.cluster.agreed().expect("the cluster agreed before a client wrote");
+    let before = bed.cluster.wait_agreed();
     bed.cluster.edit(|spec| spec.primaries = plan.to);
     let begun = begun(&bed.cluster);
     // The moment of the trouble, not a wait for a state.

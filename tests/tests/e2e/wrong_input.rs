@@ -184,7 +184,7 @@ fn an_invalid_edit_changes_nothing(server: &Server) {
             let status = cluster.status_text();
             check(status.to_lowercase().contains("invalid") && status.contains(about), || status.clone())
         });
-        let now = cluster.agreed().expect("the cluster runs on");
+        let now = cluster.wait_agreed();
         assert_eq!(now.owner_of_slots().len(), before.owner_of_slots().len());
         assert_eq!(missing(&cluster.ports(), &keys), Vec::<String>::new());
     }
