@@ -15,6 +15,7 @@ mod patience;
 mod pieces;
 mod speed;
 mod too_large;
+mod too_slow;
 
 pub use batch::{BatchLimit, Key, batches};
 pub use carriers::{Carrier, carriers};
@@ -32,3 +33,4 @@ pub use pieces::{
 };
 pub use speed::{Latencies, Speed, Throttle};
 pub use too_large::{SAMPLES, TooLarge, look_again, timeout_for_one};
+pub use too_slow::{is_too_slow, too_slow};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use redisnode_agent_core::config::{self, ServerPlace};
+use redisnode_agent_core::config::{self, ServerPlace, UNTOLD_TIMEOUT};
 use redisnode_agent_core::{Answer, Inbox, Peer, Peers};
 use redisnode_http::Client;
 use redisnode_proto::event::{Event, Problem, Severity};
@@ -132,6 +132,12 @@ impl Shared {
 
     pub(super) fn layout(&self) -> Option<Layout> {
         self.state().ledger.layout.clone()
+    }
+
+    /// After so long without a word from one of them, servers call it failed.
+    pub(super) fn node_timeout(&self) -> Millis {
+        let state = self.state();
+        state.ledger.layout.as_ref().map_or(UNTOLD_TIMEOUT, |layout| layout.settings.node_timeout)
     }
 
     pub(super) fn ledger_path(&self) -> PathBuf {

@@ -1,7 +1,10 @@
 //! A key that would hold up its servers for so long that the others took it for a death: its slot stays, all others move, and
-//! the status says which key it is and what to do. Done what is said, it moves as well.
+//! the status says which key it is and what to do. Done what is said, it moves as well. So does one that looked smaller than it
+//! is, or whose target is slow: clients do not wait for it all the while.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use redisnode_proto::spec::MIGRATION;
 
 use redisnode_tests::cluster::{LocalCluster, Spec};
 use redisnode_tests::servers::Server;
@@ -12,6 +15,7 @@ use crate::run::cases;
 
 cases! {
     a_key_that_is_too_large_stays_with_its_slot_and_the_others_move alone: "system", "valkey-8.1";
+    a_key_that_does_not_arrive_is_tried_ever_less_often alone: "system";
 }
 
 const STEP: Duration = Duration::from_mins(1);
@@ -65,4 +69,51 @@ fn a_key_that_is_too_large_stays_with_its_slot_and_the_others_move(server: &Serv
     }
     let on_first = |port| view.nodes.iter().any(|node| node.port == port && node.is_primary);
     assert!((first..first + 3).all(on_first), "no primary was taken for dead: {view:?}");
+}
+
+/// A whole command for itself, and no more than moves at once.
+const ALONE: usize = 100_000;
+/// Longer than this test takes.
+const HELD: &str = "120000";
+/// The shortest wait between two jobs that held clients up for nothing is 5 s; as seen from outside.
+const APART: Duration = Duration::from_secs(4);
+
+fn a_key_that_does_not_arrive_is_tried_ever_less_often(server: &Server) {
+    let annotations = vec![(MIGRATION.to_owned(), "paused".to_owned())];
+    let mut cluster = LocalCluster::start(server, Spec { node_timeout: 3, annotations, ..Spec::of(3, 0) });
+    let (first, fourth) = (cluster.first_port(), cluster.first_port() + 3);
+    let key = key_in("slow:", &[SLOT]);
+    view::call(first, &["SETRANGE", &key, &(ALONE - 1).to_string(), "x"]).unwrap();
+    cluster.edit(|spec| spec.primaries = 4);
+    wait_until(STEP, "the fourth has joined", || {
+        let view = cluster.agreed()?;
+        check(view.nodes.len() == 4, || format!("{} nodes", view.nodes.len()))
+    });
+
+    view::call(fourth, &["CLIENT", "PAUSE", HELD, "WRITE"]).unwrap();
+    cluster.edit(|spec| spec.annotations.clear());
+    let tries = |wanted: u32| wait_until(STEP, "it is tried", || at_least(first, wanted).map(|()| Instant::now()));
+    let given_up = tries(2);
+    let apart = tries(3) - given_up;
+    assert!(apart > APART, "it is tried again after {apart:?}");
+    let shown = wait_until(STEP, "it is said why", || {
+        let shown = cluster.cli(&["migration"]);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        check(shown.contains("did not arrive within 1.5 s"), || shown.clone()).map(|()| shown)
+    });
+    assert!(shown.contains(&format!("slot {SLOT} stays open: its key \"{key}\"")), "{shown}");
+    assert_eq!(view::text(first, &["STRLEN", &key]).unwrap(), ALONE.to_string(), "clients have it all the while");
+
+    view::call(fourth, &["CLIENT", "UNPAUSE"]).unwrap();
+    cluster.edit(|spec| spec.node_timeout = 6);
+    cluster.wait_settled(APART);
+    assert_eq!(view::text(fourth, &["STRLEN", &key]).unwrap(), ALONE.to_string());
+}
+
+/// Whether a server has run so many `MIGRATE`s.
+fn at_least(port: u16, tries: u32) -> Result<(), String> {
+    let stats = view::text(port, &["INFO", "commandstats"])?;
+    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_migrate:calls=")).unwrap_or("0,");
+    let calls = line.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
+    check(calls >= tries, || format!("{calls} times"))
 }

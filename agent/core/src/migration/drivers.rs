@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use redisnode_proto::Millis;
 use redisnode_proto::job::Try;
 use redisnode_proto::topology::{Product, ServerVersion};
+
+use super::too_slow::Costly;
 
 /// A way of moving slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +89,7 @@ const KEPT: usize = 6;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
     failed: BTreeMap<DriverKind, u32>,
+    costly: Costly,
     shown: VecDeque<Try>,
 }
 
@@ -106,6 +110,16 @@ impl Tries {
         self.note(driver, reason);
     }
 
+    /// The job that has failed held clients up for nothing.
+    pub fn was_costly(&mut self, node_timeout: Millis) {
+        self.costly.again(node_timeout);
+    }
+
+    /// How long after a job that failed the next one begins: `usual`, or longer after such as hold clients up.
+    pub fn retry_after(&self, usual: Millis, node_timeout: Millis) -> Millis {
+        self.costly.wait(node_timeout).max(usual)
+    }
+
     /// The pair is not this driver's now: something was in its way for too long.
     pub fn gave_way(&mut self, driver: DriverKind, reason: &str) {
         self.failed.insert(driver, TRIES);
@@ -115,6 +129,7 @@ impl Tries {
     /// This driver has moved slots: what failed before was not its doing.
     pub fn moved(&mut self, driver: DriverKind) {
         self.failed.remove(&driver);
+        self.costly = Costly::default();
     }
 
     fn note(&mut self, driver: DriverKind, reason: &str) {
@@ -211,5 +226,17 @@ mod tests {
         assert_eq!(tries.shown().len(), KEPT);
         tries.gave_way(DriverKind::Import, "the source saves");
         assert_eq!(tries.choose(&all), DriverKind::Migrate);
+    }
+
+    #[test]
+    fn a_job_that_holds_clients_up_for_nothing_is_not_begun_again_at_once() {
+        let (usual, timeout) = (Millis(100), Millis(15_000));
+        let mut tries = Tries::default();
+        tries.failed(DriverKind::Migrate, "the target does not answer");
+        assert_eq!(tries.retry_after(usual, timeout), usual);
+        tries.was_costly(timeout);
+        assert!(tries.retry_after(usual, timeout) > usual);
+        tries.moved(DriverKind::Migrate);
+        assert_eq!(tries.retry_after(usual, timeout), usual);
     }
 }

@@ -29,13 +29,16 @@ fn holds_up(bytes: u64) -> Duration {
 
 /// How long one key may hold up a server: the others call it failed after the node time-out without a word, and may ask
 /// for one as late as half of it.
-fn longest(node_timeout: Millis) -> Duration {
+pub(super) fn longest(node_timeout: Millis) -> Duration {
     Duration::from_millis(node_timeout.0 / 2)
 }
 
 /// The time-out of a `MIGRATE` of one key, which fills a command alone: a quarter of the node time-out, and up to half of it
-/// where it needs that.
-pub fn timeout_for_one(bytes: u64, node_timeout: Millis) -> Duration {
+/// where it needs that, or has run into one before.
+pub fn timeout_for_one(bytes: u64, again: bool, node_timeout: Millis) -> Duration {
+    if again {
+        return longest(node_timeout);
+    }
     let quarter = Duration::from_millis(node_timeout.0 / 4);
     (holds_up(bytes) * 2).clamp(quarter, longest(node_timeout))
 }
@@ -86,10 +89,11 @@ mod tests {
 
     #[test]
     fn a_large_key_gets_the_time_that_it_needs_and_no_more_than_half_of_the_node_timeout() {
-        let timeout = |bytes| timeout_for_one(bytes, Millis(15_000)).as_millis();
+        let timeout = |bytes| timeout_for_one(bytes, false, Millis(15_000)).as_millis();
         assert_eq!(timeout(1000), 3750, "a quarter");
         assert_eq!(timeout(150_000_000), 6000, "twice what it is thought to take");
         assert_eq!(timeout(370_000_000), 7500);
+        assert_eq!(timeout_for_one(1000, true, Millis(15_000)).as_millis(), 7500, "it was not so small");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! Three groups of slots are in work at once, so that the servers never wait for us: one is closed and the next one
 //! opened while the keys of the one between move.
 
-use redisnode_agent_core::config::UNTOLD_TIMEOUT;
 use redisnode_agent_core::migration::{DriverKind, Patience, TooLarge, Verdict};
 use redisnode_proto::{Millis, Slot, SlotSet};
 
@@ -27,10 +26,10 @@ impl Driver for Classic {
 
     async fn run(self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), End> {
         let wanted = task.wanted.borrow().clone();
-        let mut mover = Mover::connect(task, &wanted).await.map_err(End::Failed)?;
+        let mut mover = Mover::connect(task, &wanted).await?;
         let result = mover.work(task, moved).await;
         mover.leave(result.is_ok()).await;
-        result.map_err(End::Failed)
+        result
     }
 }
 
@@ -75,7 +74,7 @@ struct Group {
 impl Mover {
     async fn connect(task: &Task, wanted: &Wanted) -> Result<Self, String> {
         let pair = pair(&task.shared, wanted)?;
-        let node_timeout = task.shared.layout().map_or(UNTOLD_TIMEOUT, |layout| layout.settings.node_timeout);
+        let node_timeout = task.shared.node_timeout();
         let (mut own, mut closer) = (pair.own_lanes(), Closer::new(pair.clone()));
         let open = async {
             functions::carry(&mut own, &mut closer.remote).await?;
@@ -87,7 +86,7 @@ impl Mover {
         Ok(Self { pair, opener, closer, shipper, own, begun })
     }
 
-    async fn work(&mut self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), String> {
+    async fn work(&mut self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), End> {
         let mut moving = next(&mut self.opener, task, &mut self.begun).await?;
         let mut closing = Vec::new();
         while moving.is_some() || !closing.is_empty() {
@@ -108,7 +107,10 @@ impl Mover {
             self.finish(task, found.more).await?;
             closing = slots.into_iter().filter(|slot| !self.shipper.stuck.contains_key(slot)).collect();
         }
-        self.shipper.stuck.pop_first().map_or_else(|| self.begun.end(), |(_, reason)| Err(reason))
+        match self.shipper.first_stuck() {
+            Some(end) => Err(end),
+            None => Ok(self.begun.end()?),
+        }
     }
 
     /// Slots with very many keys are looked at again until nothing is left, or nothing changes any more.

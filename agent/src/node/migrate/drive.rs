@@ -65,6 +65,12 @@ async fn run<D: Driver>(driver: D, task: &Task, memory: &Memory) -> Result<(), S
             tries(memory).failed(D::KIND, &reason);
             reason
         }
+        Err(End::Costly(reason)) => {
+            let mut tries = tries(memory);
+            tries.failed(D::KIND, &reason);
+            tries.was_costly(task.shared.node_timeout());
+            reason
+        }
         Err(End::InTheWay(reason)) => {
             tries(memory).gave_way(D::KIND, &reason);
             reason

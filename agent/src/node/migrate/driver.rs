@@ -29,8 +29,16 @@ pub(super) trait Driver {
 pub(super) enum End {
     /// It failed.
     Failed(String),
+    /// It failed, and clients waited for nothing meanwhile.
+    Costly(String),
     /// It had to wait for too long; for what.
     InTheWay(String),
+}
+
+impl From<String> for End {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
 }
 
 /// A job, as its driver sees it.

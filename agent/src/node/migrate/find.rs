@@ -31,6 +31,11 @@ impl Batch {
         self.bytes >= LIMIT.bytes
     }
 
+    /// The name of its first key; what is no text in it is shown as a replacement character.
+    pub(super) fn first_name(&self) -> String {
+        self.keys.first().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default()
+    }
+
     /// One batch for each key.
     pub(super) fn one_by_one(self) -> impl Iterator<Item = Self> {
         let bytes = self.bytes / self.keys.len().max(1) as u64;

@@ -74,7 +74,8 @@ impl Jobs {
         for send in sends {
             let target = send.target.clone();
             let wanted = Wanted { send, stop: false };
-            let again = if wanted.only_finishes() { FINISH_AFTER } else { RETRY_AFTER };
+            let memory = Arc::clone(self.tries().entry(target.clone()).or_default());
+            let again = retry_after(&wanted, &memory, shared.node_timeout());
             match entries.get(&target) {
                 Some(entry) if entry.running => {
                     entry.wanted.send_if_modified(|held| {
@@ -86,7 +87,6 @@ impl Jobs {
                 Some(entry) if entry.ended_at.is_some_and(|at| now.since(at) < again) => {}
                 before => {
                     let reason = before.and_then(|before| before.reason.clone());
-                    let memory = Arc::clone(self.tries().entry(target.clone()).or_default());
                     let entry = Entry { reason, ..start(shared, wanted, memory, now, tasks) };
                     if entry.reason.is_none() {
                         tracing::info!(%target, slots = entry.wanted.borrow().send.slots.len(), "move of slots begins");
@@ -116,6 +116,7 @@ impl Jobs {
     pub(in crate::node) fn source_is_down(&self) {
         self.stop_all("the source's server is down");
         self.open.forget_doubts();
+        self.tries().clear();
     }
 
     /// Waits until no job runs; false if that took too long.
@@ -149,8 +150,12 @@ impl Jobs {
 
     /// Drops jobs that failed a while ago and that nobody wants any more.
     pub(in crate::node) fn forget_old(&self, now: Millis) {
-        self.entries()
-            .retain(|_, entry| entry.running || entry.ended_at.is_some_and(|at| now.since(at) < Millis(5000)));
+        let mut entries = self.entries();
+        let wanted = self.tries();
+        entries.retain(|target, entry| {
+            let is_new = entry.ended_at.is_some_and(|at| now.since(at) < Millis(5000));
+            entry.running || is_new || wanted.contains_key(target)
+        });
     }
 
     /// Targets of the jobs that run.
@@ -173,6 +178,12 @@ fn start(shared: &Arc<Shared>, wanted: Wanted, memory: Memory, now: Millis, task
     let (shared, held) = (Arc::clone(shared), shown.clone());
     tasks.spawn(async move { Done::Moved(target, drive(&shared, receiver, held, memory).await) });
     Entry { wanted: sender, shown, running: true, ended_at: None, reason: None }
+}
+
+/// How long after a job that failed the next one of its pair begins.
+fn retry_after(wanted: &Wanted, memory: &Memory, node_timeout: Millis) -> Millis {
+    let usual = if wanted.only_finishes() { FINISH_AFTER } else { RETRY_AFTER };
+    memory.lock().unwrap_or_else(PoisonError::into_inner).retry_after(usual, node_timeout)
 }
 
 /// The slots that a job still wants, without those it has begun.

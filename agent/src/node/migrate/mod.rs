@@ -12,6 +12,7 @@ mod notices;
 mod open_now;
 mod opening;
 mod pair;
+mod route;
 mod settle;
 mod ship;
 mod tempo;

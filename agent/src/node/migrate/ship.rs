@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{AfterMigrate, Attempt, Pace, after_migrate, must_replace, timeout_for_one};
-use redisnode_proto::{Address, Millis, NodeId, Slot, SlotSet};
+use redisnode_agent_core::migration::{AfterMigrate, Attempt, Pace, after_migrate, is_too_slow, too_slow};
+use redisnode_proto::{Millis, Slot, SlotSet};
 use tokio::time::Instant;
 
 use super::super::shared::whole;
-use super::driver::Task;
+use super::driver::{End, Task};
 use super::find::Batch;
 use super::pair::{ANSWER_WITHIN, CONNECT_WITHIN, Pair};
+use super::route::{Route, WINDOW};
 use super::settle::settle;
-use crate::resp::{Auth, Command, Reply, RespError, WindowReceiver, WindowSender};
+use crate::resp::{Reply, RespError, WindowReceiver, WindowSender};
 
-/// Most commands in flight.
-const WINDOW: usize = 16;
 /// How often a batch is tried that the target does not take, and how long between.
 const TRIES: usize = 8;
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -30,45 +29,7 @@ pub(super) struct Shipper {
     /// Slots that were open before this move.
     pub(super) resumed: SlotSet,
     /// Slots with a key that cannot be moved, and why.
-    pub(super) stuck: BTreeMap<Slot, String>,
-}
-
-/// What every `MIGRATE` of a job says.
-struct Route {
-    source: NodeId,
-    target: Address,
-    auth: Auth,
-    node_timeout: Millis,
-}
-
-impl Route {
-    /// Most commands that may be in flight: a target that hangs holds the source up for all of them, one after the
-    /// other, and that must stay below a quarter of the node time-out.
-    fn window(&self) -> usize {
-        let fit = usize::try_from(self.node_timeout.0 / 4 / 200).unwrap_or(WINDOW);
-        fit.clamp(1, WINDOW)
-    }
-
-    /// A batch that fills one command alone may take as long as all others together, and a very large key longer.
-    fn timeout_ms(&self, batch: &Batch) -> u64 {
-        if batch.is_large() {
-            let timeout = timeout_for_one(batch.bytes, self.node_timeout).as_millis();
-            return u64::try_from(timeout).unwrap_or(self.node_timeout.0);
-        }
-        self.node_timeout.0 / 4 / self.window() as u64
-    }
-
-    fn command(&self, batch: &Batch) -> Command {
-        let command = Command::new("MIGRATE")
-            .arg(self.target.ip.to_string())
-            .arg(self.target.port.to_string())
-            .arg("")
-            .arg("0")
-            .number(self.timeout_ms(batch));
-        let command = if must_replace(&batch.attempts, &self.source) { command.arg("REPLACE") } else { command };
-        let command = self.auth.append_to_migrate(command).arg("KEYS");
-        batch.keys.iter().cloned().fold(command, Command::bytes)
-    }
+    pub(super) stuck: BTreeMap<Slot, End>,
 }
 
 impl Shipper {
@@ -177,13 +138,33 @@ impl Shipper {
                 self.pace.answered(now - sent_at.max(answered_at));
             }
             answered_at = now;
-            failed = self.settle(batch, &reply, task, &mut again).or(failed);
+            failed = self.settle(batch, &reply, now - sent_at, task, &mut again).or(failed);
         }
         failed.map_or(Ok(again), Err)
     }
 
+    fn is_too_slow(&self, batch: &Batch, reply: &Reply, took: Duration) -> bool {
+        let allowed = Duration::from_millis(self.route.timeout_ms(batch));
+        let error = reply.error_text().unwrap_or_default();
+        batch.is_large() && batch.keys.len() == 1 && is_too_slow(error, &batch.attempts, took, allowed)
+    }
+
+    /// Why the job ends although all other slots have moved, if a slot is stuck: what clients feel first.
+    pub(super) fn first_stuck(&mut self) -> Option<End> {
+        let costly = self.stuck.iter().find(|(_, end)| matches!(end, End::Costly(_))).map(|(slot, _)| *slot);
+        let first = costly.or_else(|| self.stuck.keys().next().copied())?;
+        self.stuck.remove(&first)
+    }
+
     /// What an answer means for its batch; returns why the whole move ends, if it does.
-    fn settle(&mut self, mut batch: Batch, reply: &Reply, task: &Task, again: &mut Vec<Batch>) -> Option<String> {
+    fn settle(
+        &mut self,
+        mut batch: Batch,
+        reply: &Reply,
+        took: Duration,
+        task: &Task,
+        again: &mut Vec<Batch>,
+    ) -> Option<String> {
         match after_migrate(reply.error_text()) {
             AfterMigrate::Moved => task.shown.note(|job| {
                 let keys = batch.keys.len() as u64;
@@ -193,6 +174,11 @@ impl Shipper {
             }),
             AfterMigrate::RetryWithReplace => {
                 self.doubt(&batch);
+                if self.is_too_slow(&batch, reply, took) {
+                    let reason = too_slow(batch.slot, &batch.first_name(), batch.bytes, self.route.node_timeout);
+                    self.stuck.insert(batch.slot, End::Costly(reason));
+                    return None;
+                }
                 batch.attempts.push(self.timed_out(self.resumed.contains(batch.slot)));
                 again.push(batch);
             }
@@ -202,8 +188,8 @@ impl Shipper {
             }
             AfterMigrate::StopKey { .. } if batch.keys.len() > 1 => again.extend(batch.one_by_one()),
             AfterMigrate::StopKey { reason } => {
-                let key = batch.keys.first().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
-                self.stuck.insert(batch.slot, format!("key {key:?} of slot {}: {reason}", batch.slot));
+                let reason = format!("key {:?} of slot {}: {reason}", batch.first_name(), batch.slot);
+                self.stuck.insert(batch.slot, End::Failed(reason));
             }
             AfterMigrate::Stop { reason } => return Some(reason),
         }
