@@ -114,6 +114,9 @@ pub struct Identity {
     /// new one yet has what was written in the old one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_history: Option<String>,
+    /// Up to where the former history was this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_until: Option<Offset>,
 }
 
 /// The choice of the one decision maker of a takeover, written before the chosen one is told.

@@ -180,6 +180,9 @@ pub struct Replication {
     /// The history before (after a promotion).
     #[serde(default)]
     pub replication_id2: Option<String>,
+    /// Up to where that history is this one's, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_until: Option<Offset>,
     /// A replica: its link to the primary is up and no full sync is under way.
     pub link_up: bool,
     /// A replica: a full sync is under way.

@@ -74,6 +74,15 @@ pub fn directives(settings: Option<&Settings>, place: &ServerPlace) -> Vec<(Stri
     all.into_iter().collect()
 }
 
+/// Whether a server with these settings writes no data to its disk by itself: neither an append-only file nor dumps. What is
+/// there then is from a sync.
+pub fn keeps_nothing(settings: &Settings) -> bool {
+    let told = |name: &str| settings.redis_config.get(name).map(|value| value.trim());
+    let by_default = !settings.storage;
+    told("appendonly").map_or(by_default, |value| value.eq_ignore_ascii_case("no"))
+        && told("save").map_or(by_default, str::is_empty)
+}
+
 /// Valkey's names of directives that Redis has too: both servers take the older one.
 fn canonical(name: &str) -> &str {
     match name {
@@ -208,6 +217,15 @@ mod tests {
 
     fn value(all: &[(String, String)], name: &str) -> Option<String> {
         all.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
+    }
+
+    #[test]
+    fn without_storage_nothing_is_kept_unless_the_user_says_so() {
+        assert!(keeps_nothing(&settings(false, &[])) && !keeps_nothing(&settings(true, &[])));
+        assert!(!keeps_nothing(&settings(false, &[("appendonly", "yes")])));
+        assert!(!keeps_nothing(&settings(false, &[("save", "60 1")])));
+        assert!(!keeps_nothing(&settings(true, &[("appendonly", "no")])), "it has dumps by default");
+        assert!(keeps_nothing(&settings(true, &[("appendonly", "no"), ("save", "")])));
     }
 
     #[test]

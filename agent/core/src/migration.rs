@@ -21,7 +21,7 @@ pub use batch::{BatchLimit, Key, batches};
 pub use carriers::{Carrier, carriers};
 pub use close::{CloseStep, Closing, next_step};
 pub use drivers::{Ability, DriverKind, Tries, drivers};
-pub use group::{GroupLimit, group, group_limit, set_slot_lanes};
+pub use group::{GROUP_BYTES, GroupLimit, group, group_limit, set_slot_lanes};
 pub use heir::is_heir;
 pub use in_the_way::in_the_way;
 pub use outcome::{AfterMigrate, Attempt, after_migrate, must_replace};

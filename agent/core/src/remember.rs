@@ -29,6 +29,7 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
             promoted_from: promoted_from(ledger, replication.role, me),
             history: primary.map(|own| own.replication_id.clone()),
             former_history: primary.and_then(|own| own.replication_id2.clone()),
+            shared_until: primary.and_then(|own| own.shared_until),
         });
         settle_promise(&mut next, running);
         settle_start(&mut next, running);

@@ -141,6 +141,7 @@ pub(crate) fn running(view: View) -> Running {
         offset: OFFSET,
         replication_id: "history".into(),
         replication_id2: None,
+        shared_until: None,
         link_up: role == Role::Replica,
         syncing: false,
         silent_for_s: None,
@@ -181,6 +182,7 @@ pub(crate) fn ledger(me: usize, layout: &Layout) -> Ledger {
         promoted_from: None,
         history: None,
         former_history: None,
+        shared_until: None,
     });
     ledger.founded = true;
     ledger.layout = Some(layout.clone());

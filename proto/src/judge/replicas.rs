@@ -45,6 +45,7 @@ mod tests {
             offset: Offset(5),
             replication_id: String::new(),
             replication_id2: None,
+            shared_until: None,
             link_up,
             syncing,
             silent_for_s: None,

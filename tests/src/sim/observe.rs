@@ -70,6 +70,7 @@ pub(crate) fn running(server: &Server, now: Time, synced_run: Option<&str>) -> R
             offset: Offset(server.offset),
             replication_id: format!("{:040x}", server.history.id),
             replication_id2: server.history.former.map(|(id, _)| format!("{id:040x}")),
+            shared_until: server.history.former.map(|(_, offset)| Offset(offset)),
             link_up: matches!(server.link, Link::Up { .. }),
             syncing: matches!(server.link, Link::Syncing { .. }),
             silent_for_s,

@@ -17,6 +17,7 @@ cases! {
     of_a_killed_server alone: "system", "redis-8.6", "valkey-9.1";
     with_one_or_two_primaries alone: "system", "valkey-9.1";
     five_times_in_one_shard alone: "system", "redis-8.6";
+    of_a_server_that_was_handed_the_shard_a_moment_ago: "system", "valkey-9.1";
     of_a_node_that_comes_back_empty: "system", "valkey-9.1";
     of_a_node_that_comes_back_with_an_old_dump: "system", "redis-8.6";
     without_replicas_the_loss_is_said: "system";
@@ -104,6 +105,31 @@ fn five_times_in_one_shard(server: &Server) {
     assert!(begun.elapsed() < Duration::from_secs(30), "five kills took {:?}", begun.elapsed());
     assert!(median(gaps.clone()) < PROMISE, "{gaps:?}");
     assert_eq!(missing(&cluster.ports(), &keys), Vec::<String>::new());
+}
+
+/// It dies before the former primary is linked to it, and its folder has the dump of its last sync.
+fn of_a_server_that_was_handed_the_shard_a_moment_ago(server: &Server) {
+    let cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let mut keys = put(&cluster.ports(), "before-", 300);
+    let view = cluster.wait_agreed();
+    let old = view.owners()[0];
+    let new = cluster.member_on(view.replicas_of(&old.id)[0].port);
+    cluster.kill(&new, &[Which::Server], Signal::SIGKILL);
+    wait_replica(&cluster, &new, Duration::from_secs(15));
+    keys.extend(put(&cluster.ports(), "after-", 300));
+    wait_in_sync(&cluster);
+
+    // The password that it would send is one that nobody asks for: the link is refused.
+    view::call(old.port, &["CONFIG", "SET", "masterauth", "nobody-asks"]).unwrap();
+    let handed = cluster.cli(&["handoff", &cluster.member_on(old.port).name]);
+    assert!(handed.status.success(), "{}", String::from_utf8_lossy(&handed.stderr));
+    wait_until(Duration::from_secs(5), "the former primary follows, and is not linked", || {
+        let info = view::info(old.port)?;
+        check(info["role"] == "slave" && info["master_link_status"] == "down", || format!("{}", info["role"]))
+    });
+    cluster.kill(&new, &[Which::Server], Signal::SIGKILL);
+    wait_replica(&cluster, &new, Duration::from_secs(15));
+    assert_eq!(missing(&cluster.ports(), &keys), Vec::<String>::new(), "the former primary had them all");
 }
 
 /// Launcher, server and agent killed together, and started again after 0.3 s.

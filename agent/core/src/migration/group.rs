@@ -11,6 +11,16 @@ pub struct GroupLimit {
     pub keys: u64,
 }
 
+impl GroupLimit {
+    /// About so many bytes, too, if a key has `key_bytes`.
+    pub fn of_bytes(self, bytes: u64, key_bytes: u64) -> Self {
+        Self { keys: self.keys.min(bytes / key_bytes.max(1)).max(1), ..self }
+    }
+}
+
+/// Bytes that a group has at most, about: three groups are open, and what stops a move waits for them.
+pub const GROUP_BYTES: u64 = 16 << 20;
+
 /// Few slots where the marks do not survive a failover: what is open then has to be opened again by the replica that
 /// takes over, while its writes are paused.
 pub const fn group_limit(marks_survive: bool) -> GroupLimit {
@@ -52,6 +62,13 @@ mod tests {
     fn a_group_ends_with_the_slot_that_brings_enough_keys() {
         assert_eq!(group(slots(&[60, 60, 60]), LIMIT).len(), 2);
         assert_eq!(group(slots(&[5000, 1]), LIMIT).len(), 1, "one slot goes, however many keys it holds");
+    }
+
+    #[test]
+    fn a_group_of_large_keys_has_few_of_them() {
+        assert_eq!(LIMIT.of_bytes(1000, 100).keys, 10);
+        assert_eq!(LIMIT.of_bytes(1000, 1).keys, LIMIT.keys);
+        assert_eq!(LIMIT.of_bytes(1000, 1_000_000).keys, 1);
     }
 
     #[test]

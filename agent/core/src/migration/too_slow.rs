@@ -37,7 +37,7 @@ const LONGEST_WAIT: Millis = Millis(300_000);
 
 /// Jobs in a row that held clients up for nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Costly {
+pub(super) struct Costly {
     jobs: u32,
     /// The node time-out of the newest: another one allows keys another time.
     under: Millis,
@@ -45,13 +45,13 @@ pub struct Costly {
 
 impl Costly {
     /// One more, under this node time-out.
-    pub fn again(&mut self, node_timeout: Millis) {
+    pub(super) fn again(&mut self, node_timeout: Millis) {
         let jobs = if self.under == node_timeout { self.jobs.saturating_add(1) } else { 1 };
         *self = Self { jobs, under: node_timeout };
     }
 
     /// How long the pair waits after its last job, under this node time-out.
-    pub fn wait(&self, node_timeout: Millis) -> Millis {
+    pub(super) fn wait(&self, node_timeout: Millis) -> Millis {
         if self.jobs == 0 || self.under != node_timeout {
             return Millis(0);
         }

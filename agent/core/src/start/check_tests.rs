@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use redisnode_proto::layout::Settings;
 use redisnode_proto::ledger::{CleanStop, Ledger};
 use redisnode_proto::report::{Disk, Running, ServerState};
 use redisnode_proto::topology::Role;
@@ -275,6 +276,28 @@ fn a_mate_that_was_linked_to_the_last_life_is_newer_whatever_its_agent_missed() 
     check.ledger.identity.as_mut().unwrap().former_history = Some("another".into());
     let newer = Some((Row::MateIsNewer, name(1)));
     assert_eq!(promotes(&check.verdict()), newer, "to the primary before, in whose place the dead one was promoted");
+}
+
+/// The server died before the former primary was linked to it.
+#[test]
+fn who_has_just_handed_the_shard_over_is_newer_than_the_dump_of_a_sync() {
+    let mut check = Check::new(0, 1, 1);
+    let known = check.ledger.identity.as_mut().unwrap();
+    known.history = Some("own".into());
+    (known.former_history, known.shared_until) = (Some("former".into()), Some(Offset(100)));
+    let settings = check.ledger.layout.as_ref().unwrap().settings.clone();
+    check.ledger.configured = Some(Settings { storage: false, ..settings });
+    check.loaded(1, 5);
+    let replica = &mut check.mate(1).replication;
+    (replica.replication_id, replica.offset) = ("former".into(), Offset(100));
+    assert_eq!(promotes(&check.verdict()), Some((Row::MateIsNewer, name(1))));
+    let cold = Some((Row::ColdStart, true, false));
+    check.mate(1).replication.offset = Offset(99);
+    assert_eq!(starts(&check.verdict()), cold, "a dump brings back the history, but not what came after it");
+    check.mate(1).replication.offset = Offset(101);
+    assert_eq!(promotes(&check.verdict()), Some((Row::MateIsNewer, name(1))));
+    check.ledger.configured.as_mut().unwrap().redis_config.insert("appendonly".into(), "yes".into());
+    assert_eq!(starts(&check.verdict()), cold, "its folder has the writes since then");
 }
 
 /// A replica was promoted while the mate was cut off, and died before the mate had heard of it.

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use redisnode_proto::report::{DiskIdentity, Report, Running, ServerState};
+use redisnode_proto::report::{DiskIdentity, Replication, Report, Running, ServerState};
 use redisnode_proto::topology::Role;
-use redisnode_proto::{NodeId, NodeName, SlotSet};
+use redisnode_proto::{NodeId, NodeName, Offset, SlotSet};
 
 use super::StartSituation;
+use crate::config::keeps_nothing;
 use crate::situation::Answer;
 
 /// What one mate's agent says of its copy of the shard's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MateSays {
-    /// Its server runs and has synced from this shard since its own start, by its agent's word or its server's.
+    /// Its server runs and has synced from this shard since its own start, by its agent's word or its server's, or handed
+    /// the shard over to the identity.
     HoldsSynced,
     /// Its server runs with data it loaded from its disk.
     HoldsLoaded,
@@ -59,7 +61,7 @@ impl<'a> Facts<'a> {
 
     fn mate(s: &'a StartSituation<'a>, identity: &DiskIdentity, name: NodeName) -> Mate<'a> {
         let report = s.peers.get(&name).and_then(|peer| peer.heard_since(s.since));
-        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity, &histories(s, identity)));
+        let says = report.map_or(MateSays::Silent, |report| copy_of(report, identity, &LastLife::of(s, identity)));
         Mate { name, says, report }
     }
 
@@ -161,27 +163,48 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The histories of the writes of the identity's last life, if its agent saw that life: its own, and the one that it
-/// went on with when it was promoted.
-fn histories<'a>(s: &StartSituation<'a>, identity: &DiskIdentity) -> Vec<&'a str> {
-    let known = s.ledger.identity.as_ref().filter(|known| known.id == identity.id);
-    known.into_iter().flat_map(|known| [known.history.as_deref(), known.former_history.as_deref()]).flatten().collect()
+/// What the agent saw of the identity's last life as a primary.
+struct LastLife<'a> {
+    /// The histories of its writes: its own, and the one that it went on with when it was promoted.
+    histories: Vec<&'a str>,
+    /// The latter, and up to where it had it, if its own writes went to no disk.
+    handed_over: Option<(&'a str, Offset)>,
 }
 
-/// Whether it has been linked since its own start, and to one of these histories: its agent may have missed the sync, and
-/// says that the server has only what it loaded. A dump brings a history back as well, but not the link.
-fn was_linked(running: &Running, histories: &[&str]) -> bool {
-    let replication = &running.replication;
-    let linked_once = replication.silent_for_s.is_some() && !replication.syncing;
-    linked_once && running.keys > 0 && histories.contains(&replication.replication_id.as_str())
+impl<'a> LastLife<'a> {
+    fn of(s: &StartSituation<'a>, identity: &DiskIdentity) -> Self {
+        let known = s.ledger.identity.as_ref().filter(|known| known.id == identity.id);
+        let own = known.and_then(|known| known.history.as_deref());
+        let former = known.and_then(|known| known.former_history.as_deref());
+        let in_memory = s.ledger.configured.as_ref().is_some_and(keeps_nothing);
+        let until = known.and_then(|known| known.shared_until).filter(|_| in_memory);
+        Self { histories: own.into_iter().chain(former).collect(), handed_over: former.zip(until) }
+    }
+
+    /// Whether it has been linked since its own start, and to one of these histories: its agent may have missed the sync,
+    /// and says that the server has only what it loaded. A dump brings a history back as well, but not the link.
+    fn was_linked(&self, replica: &Replication) -> bool {
+        let linked_once = replica.silent_for_s.is_some() && !replica.syncing;
+        linked_once && self.histories.contains(&replica.replication_id.as_str())
+    }
+
+    /// Whether it was the primary before, has all that it handed over, and nothing else yet. The identity's folder has no
+    /// more than the dump of its last sync, from before (seen: a server that died a tenth of a second after a handoff, before
+    /// the former primary was linked, loaded what was a second older).
+    fn was_handed_over_by(&self, replica: &Replication) -> bool {
+        let held = (replica.replication_id.as_str(), replica.offset);
+        !replica.syncing && self.handed_over.is_some_and(|(history, until)| held.0 == history && held.1 >= until)
+    }
 }
 
-/// What a mate's Report says of its copy of the identity's data, the last of whose writes are of these histories.
-fn copy_of(report: &Report, identity: &DiskIdentity, histories: &[&str]) -> MateSays {
+/// What a mate's Report says of its copy of the identity's data.
+fn copy_of(report: &Report, identity: &DiskIdentity, last: &LastLife<'_>) -> MateSays {
     let id = &identity.id;
     match &report.server {
         ServerState::Running(running) if follows(running, id) => {
-            if running.synced_since_start || was_linked(running, histories) {
+            let replica = &running.replication;
+            let has_it = running.keys > 0 && (last.was_linked(replica) || last.was_handed_over_by(replica));
+            if running.synced_since_start || has_it {
                 MateSays::HoldsSynced
             } else if running.keys > 0 {
                 MateSays::HoldsLoaded

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redisnode_agent_core::migration::{group, group_limit};
+use redisnode_agent_core::migration::{GROUP_BYTES, group, group_limit};
 use redisnode_proto::message::{ImportReply, ImportRequest};
 use redisnode_proto::{Slot, SlotSet};
 
@@ -29,8 +29,9 @@ impl Opener {
     /// Takes slots from `left`: those that are open already come first, alone; then few enough to be open together.
     pub(super) async fn choose(&mut self, left: &SlotSet, open: &SlotSet) -> Result<Vec<Slot>, RespError> {
         let mut limit = group_limit(self.pair.marks_survive());
-        if let Some((rate, bytes)) = self.pair.bounds().max_bytes_per_second.zip(self.pair.key_bytes()) {
-            limit.keys = limit.keys.min(rate / SMALL / bytes.max(1));
+        if let Some(key_bytes) = self.pair.key_bytes() {
+            let at_once = self.pair.bounds().max_bytes_per_second.map_or(GROUP_BYTES, |rate| rate / SMALL);
+            limit = limit.of_bytes(at_once.min(GROUP_BYTES), key_bytes);
         }
         let resumed: Vec<Slot> = left.intersection(open).iter().take(limit.slots).collect();
         if !resumed.is_empty() {

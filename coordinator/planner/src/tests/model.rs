@@ -299,6 +299,7 @@ impl Model {
                 offset: Offset(1),
                 replication_id: "r".to_owned(),
                 replication_id2: None,
+                shared_until: None,
                 link_up: sim.role == Role::Replica && sim.synced,
                 syncing: sim.role == Role::Replica && !sim.synced,
                 silent_for_s: None,

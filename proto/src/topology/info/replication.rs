@@ -21,6 +21,7 @@ impl Info {
             offset: Offset(self.number("master_repl_offset")?),
             replication_id: self.text("master_replid")?.to_owned(),
             replication_id2: self.former_history()?,
+            shared_until: self.shared_until()?,
             link_up: false,
             syncing: false,
             silent_for_s: None,
@@ -40,6 +41,7 @@ impl Info {
             offset: Offset(self.number("slave_repl_offset")?),
             replication_id: self.text("master_replid")?.to_owned(),
             replication_id2: self.former_history()?,
+            shared_until: self.shared_until()?,
             link_up: linked && !syncing,
             syncing,
             silent_for_s: if linked { None } else { self.down_for()? },
@@ -51,6 +53,12 @@ impl Info {
     fn former_history(&self) -> Result<Option<String>, BadReply> {
         let id = self.text("master_replid2")?;
         Ok(id.bytes().any(|b| b != b'0').then(|| id.to_owned()))
+    }
+
+    /// The server tells the first offset that is not shared; -1 stands for no former history.
+    fn shared_until(&self) -> Result<Option<Offset>, BadReply> {
+        let first_other: i64 = self.number("second_repl_offset")?;
+        Ok(u64::try_from(first_other).ok().map(|offset| Offset(offset.saturating_sub(1))))
     }
 
     /// -1 stands for never linked: unknown.
@@ -101,7 +109,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((seen.role, seen.offset), (Role::Primary, Offset(452)));
-        assert_eq!(seen.replication_id2, None);
+        assert_eq!((seen.replication_id2, seen.shared_until), (None, None));
         let wanted = [
             AttachedReplica { port: 23014, ip: "127.0.0.1".to_owned(), online: true, offset: Offset(452) },
             AttachedReplica { port: 23015, ip: "fd00::7".to_owned(), online: false, offset: Offset(0) },
@@ -141,8 +149,10 @@ mod tests {
     fn a_former_history_is_kept() {
         let id = "26aa9ca44be7c3e075eb5b58859f1f82dea68f73";
         let text = format!("# Replication\r\nrole:master\r\n{HISTORY}").replace(&"0".repeat(40), id);
+        let text = text.replace("second_repl_offset:-1", "second_repl_offset:136883");
         let seen = Info::parse(&text).unwrap().replication().unwrap();
         assert_eq!(seen.replication_id2.as_deref(), Some(id));
+        assert_eq!(seen.shared_until, Some(Offset(136_882)));
     }
 
     #[test]

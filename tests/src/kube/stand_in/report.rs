@@ -77,6 +77,7 @@ fn running(world: &World, id: &NodeId, line: &Line) -> Running {
             offset,
             replication_id: line.follows.as_ref().unwrap_or(id).to_string(),
             replication_id2: None,
+            shared_until: None,
             link_up: is_replica,
             syncing: false,
             silent_for_s: None,
