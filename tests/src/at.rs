@@ -32,6 +32,12 @@ impl From<SocketAddr> for At {
     }
 }
 
+impl From<At> for SocketAddr {
+    fn from(at: At) -> Self {
+        at.0
+    }
+}
+
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

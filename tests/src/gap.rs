@@ -1,17 +1,20 @@
-//! The gap probe: one thread per shard writes one key of that shard every millisecond, on a plain connection, and goes
+//! The gap probe: one thread per shard writes one key of that shard all the time, on a plain connection, and goes
 //! to another node at once when its own fails. So it measures the servers, not a client's patience.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::view::{View, key_in};
+use crate::at::At;
+use crate::view::{self, View, key_in};
 
 /// Pause between writes.
 const EVERY: Duration = Duration::from_millis(1);
+/// Shorter ones are not told of one by one.
+const GAP: Duration = Duration::from_millis(20);
 /// How long one answer may take before the probe asks another node. A paused server answers later; that counts.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -42,28 +45,70 @@ struct Shard {
     port: u16,
     key: String,
     acknowledged: Arc<AtomicU64>,
+    times: Arc<Mutex<Times>>,
     thread: JoinHandle<(Duration, u64)>,
+}
+
+/// When a shard took writes.
+#[derive(Debug, Default)]
+struct Times {
+    last: Option<Instant>,
+    /// From one acknowledged write to the next.
+    gaps: Vec<(Instant, Instant)>,
+}
+
+impl Times {
+    fn acknowledged(&mut self, now: Instant) {
+        let before = self.last.replace(now);
+        self.gaps.extend(before.filter(|before| now - *before >= GAP).map(|before| (before, now)));
+    }
+
+    /// The longest time without a write that ended after a moment, or has not ended; none was longer than a few writes take
+    /// if it is zero.
+    fn longest_since(&self, from: Instant) -> Duration {
+        let over = self.gaps.iter().filter(|(_, end)| *end > from).map(|(begin, end)| *end - *begin);
+        let open = self.last.map(|last| last.elapsed()).filter(|open| *open >= GAP);
+        over.chain(open).max().unwrap_or_default()
+    }
+}
+
+fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
+    times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl GapProbe {
     /// Starts a probe on every shard that `view` shows.
     pub fn start(view: &View) -> Self {
+        Self::beside(view, &[], EVERY)
+    }
+
+    /// As [`GapProbe::start`], with so long between writes. When none of the nodes that it knows answers any more it learns the
+    /// new ones from `seeds`.
+    pub fn beside(view: &View, seeds: &[At], every: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let nodes: Vec<u16> = view.nodes.iter().map(|node| node.port).collect();
+        let nodes = addresses(view);
         let shards = view.owners().into_iter().map(|owner| {
             let key = key_in("gap-probe-", &owner.slots);
-            let acknowledged = Arc::new(AtomicU64::new(0));
+            let (acknowledged, times) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Times::default())));
             let probe = Probe {
                 key: key.clone(),
+                every,
+                seeds: seeds.to_vec(),
                 nodes: nodes.clone(),
                 stop: stop.clone(),
                 acknowledged: acknowledged.clone(),
-                at: owner.port,
-                next: 0,
+                times: times.clone(),
+                at: owner.at().expect("an owner has an address").into(),
+                failures: 0,
             };
-            Shard { port: owner.port, key, acknowledged, thread: std::thread::spawn(move || probe.run()) }
+            Shard { port: owner.port, key, acknowledged, times, thread: std::thread::spawn(move || probe.run()) }
         });
         Self { shards: shards.collect(), stop }
+    }
+
+    /// The longest time that any shard was without writes and that ended after a moment, or has not ended.
+    pub fn longest_since(&self, from: Instant) -> Duration {
+        self.shards.iter().map(|shard| lock(&shard.times).longest_since(from)).max().unwrap_or_default()
     }
 
     /// Acknowledged writes to the shard whose first primary was on a port.
@@ -96,11 +141,15 @@ impl Drop for GapProbe {
 /// The state of one probe's thread.
 struct Probe {
     key: String,
-    nodes: Vec<u16>,
+    every: Duration,
+    seeds: Vec<At>,
+    nodes: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
-    at: u16,
-    next: usize,
+    times: Arc<Mutex<Times>>,
+    at: SocketAddr,
+    /// In a row.
+    failures: usize,
 }
 
 impl Probe {
@@ -114,24 +163,32 @@ impl Probe {
                 Ok(true) => {
                     let now = Instant::now();
                     longest = longest.max(last_ok.map_or(Duration::ZERO, |before| now - before));
-                    (last_ok, last) = (Some(now), value);
+                    (last_ok, last, self.failures) = (Some(now), value, 0);
+                    lock(&self.times).acknowledged(now);
                     self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(self.every);
                 }
                 // A redirect: the same at once at the node that it names.
-                Ok(false) => {
-                    connection = None;
-                    continue;
-                }
+                Ok(false) => connection = None,
                 Err(_) => {
                     connection = None;
-                    self.next = (self.next + 1) % self.nodes.len();
-                    self.at = self.nodes[self.next];
+                    self.ask_another();
+                    std::thread::sleep(EVERY);
                 }
             }
-            std::thread::sleep(EVERY);
         }
         let open = last_ok.map_or(Duration::MAX, |before| before.elapsed());
         (longest.max(open), last)
+    }
+
+    fn ask_another(&mut self) {
+        self.failures += 1;
+        if self.failures.is_multiple_of(self.nodes.len())
+            && let Some(view) = self.seeds.iter().find_map(|at| view::view(*at).ok())
+        {
+            self.nodes = addresses(&view);
+        }
+        self.at = self.nodes[self.failures % self.nodes.len()];
     }
 
     /// One write: `true` acknowledged, `false` redirected.
@@ -150,11 +207,9 @@ impl Probe {
         if line.starts_with("+OK") {
             return Ok(true);
         }
-        // -MOVED <slot> <ip>:<port>
-        let moved = line.strip_prefix("-MOVED ").and_then(|rest| rest.trim().rsplit(':').next()?.parse().ok());
-        match moved {
-            Some(port) if port != self.at => {
-                self.at = port;
+        match moved(&line) {
+            Some(at) if at != self.at => {
+                self.at = at;
                 Ok(false)
             }
             _ => Err(io::Error::other(line)),
@@ -162,8 +217,19 @@ impl Probe {
     }
 }
 
-fn connect(port: u16) -> io::Result<BufReader<TcpStream>> {
-    let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
+/// The address in `-MOVED <slot> <ip>:<port>`.
+fn moved(line: &str) -> Option<SocketAddr> {
+    let (ip, port) = line.strip_prefix("-MOVED ")?.trim().split(' ').nth(1)?.rsplit_once(':')?;
+    Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+}
+
+/// Where the nodes that a view shows are.
+fn addresses(view: &View) -> Vec<SocketAddr> {
+    view.nodes.iter().filter_map(view::Node::at).map(SocketAddr::from).collect()
+}
+
+fn connect(at: SocketAddr) -> io::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(BufReader::new(stream))

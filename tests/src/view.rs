@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::{ConnectionLike, Value};
@@ -36,6 +37,13 @@ pub struct Node {
     pub slots: Vec<u16>,
     /// Slots on the way, as written: `[93-<-id]`.
     pub open: Vec<String>,
+}
+
+impl Node {
+    /// Where clients reach it, if the node that was asked knows.
+    pub fn at(&self) -> Option<At> {
+        Some(SocketAddr::new(self.host.parse().ok()?, self.port).into())
+    }
 }
 
 impl fmt::Debug for Node {

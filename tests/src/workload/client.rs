@@ -7,8 +7,7 @@
 //! nothing, writes to every part of the cluster at once. If it cannot, nothing is replaced, and a write that is not answered
 //! in time counts as an error unless the slot's owner takes another one at once.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
@@ -26,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const SUSPECT: Duration = Duration::from_secs(1);
 /// A new client must be through in this time, or the servers are to blame.
 const PROOF: Duration = Duration::from_secs(1);
+/// How often the owner of a slot is asked for a write before it counts as one that does not answer: a node that is asked who
+/// the owner is may be gone.
+const PROOF_TRIES: usize = 3;
 /// How many owners are asked at once: hundreds of writes may wait, and what asks for them all at once is late itself.
 const ASKED_AT_ONCE: usize = 8;
 /// Keys that a new client writes for the proof: enough to hit every shard of a small cluster.
@@ -39,6 +41,8 @@ pub(super) struct Client {
     now: Mutex<Current>,
     replaced: watch::Sender<()>,
     asked: Semaphore,
+    /// The nodes when somebody last showed the cluster. (A Service may lead to a pod that is gone.)
+    nodes: Arc<Mutex<Vec<At>>>,
 }
 
 struct Current {
@@ -58,7 +62,7 @@ impl Client {
         LazyLock::force(&KEYS);
         let now = Mutex::new(Current { connection, answered_at: Instant::now() });
         let (replaced, asked) = (watch::Sender::new(()), Semaphore::new(ASKED_AT_ONCE));
-        Ok(Self { seeds: seeds.to_vec(), retries, now, replaced, asked })
+        Ok(Self { seeds: seeds.to_vec(), retries, now, replaced, asked, nodes: Arc::default() })
     }
 
     pub(super) fn connection(&self) -> ClusterConnection {
@@ -85,9 +89,14 @@ impl Client {
     /// that connects to an address where nobody is any more holds up all that it is asked meanwhile.)
     pub(super) async fn owner_answers(&self, slot: u16) -> bool {
         let Ok(_turn) = self.asked.acquire().await else { return false };
-        let seeds = self.seeds.clone();
-        let asked = tokio::task::spawn_blocking(move || takes_a_write(&seeds, slot));
-        matches!(tokio::time::timeout(PROOF, asked).await, Ok(Ok(Ok(()))))
+        for _ in 0..PROOF_TRIES {
+            let (seeds, nodes) = (self.seeds.clone(), self.nodes.clone());
+            let asked = tokio::task::spawn_blocking(move || takes_a_write(&seeds, &nodes, slot));
+            if matches!(tokio::time::timeout(PROOF, asked).await, Ok(Ok(Ok(())))) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Watches for ever. `in_flight` says whether any write waits for an answer.
@@ -135,12 +144,19 @@ static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// Whether the owner of a slot, as any of these shows it, takes a write to it on a fresh connection.
-fn takes_a_write(seeds: &[At], slot: u16) -> Result<(), String> {
-    let view = seeds.iter().find_map(|at| view::view(*at).ok()).ok_or("nobody shows the cluster")?;
+fn takes_a_write(seeds: &[At], nodes: &Mutex<Vec<At>>, slot: u16) -> Result<(), String> {
+    let known = || nodes.lock().unwrap_or_else(PoisonError::into_inner);
+    // Who does not answer is asked last from now on.
+    let mut asked = known().clone();
+    asked.extend(seeds);
+    let shown = asked.iter().enumerate().find_map(|(at, node)| Some((at, view::view(*node).ok()?)));
+    let (at, view) = shown.ok_or("nobody shows the cluster")?;
+    if at > 0 || known().is_empty() {
+        *known() = view.nodes.iter().filter(|node| !node.is_bad).filter_map(view::Node::at).collect();
+    }
     let owner = view.owner_of_slots()[usize::from(slot)].ok_or("the slot has no owner")?;
-    let owner = &view.nodes[owner];
-    let ip: IpAddr = owner.host.parse().map_err(|_| format!("{} is no address", owner.host))?;
-    view::call(SocketAddr::new(ip, owner.port), &["SET", &KEYS[usize::from(slot)], "1", "PX", "60000"]).map(drop)
+    let owner = view.nodes[owner].at().ok_or("nobody knows where the owner is")?;
+    view::call(owner, &["SET", &KEYS[usize::from(slot)], "1", "PX", "60000"]).map(drop)
 }
 
 async fn prove(mut connection: ClusterConnection, n: usize) -> Result<(), RedisError> {

@@ -125,7 +125,7 @@ fn of_a_server_that_was_handed_the_shard_a_moment_ago(server: &Server) {
     assert!(handed.status.success(), "{}", String::from_utf8_lossy(&handed.stderr));
     wait_until(Duration::from_secs(5), "the former primary follows, and is not linked", || {
         let info = view::info(old.port)?;
-        check(info["role"] == "slave" && info["master_link_status"] == "down", || format!("{}", info["role"]))
+        check(info["role"] == "slave" && info["master_link_status"] == "down", || info["role"].clone())
     });
     cluster.kill(&new, &[Which::Server], Signal::SIGKILL);
     wait_replica(&cluster, &new, Duration::from_secs(15));

@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use redisnode_tests::at::At;
+use redisnode_tests::gap::GapProbe;
 use redisnode_tests::kube::Pod;
+use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::{Options, Stats, Workload};
 
 use crate::product::Cluster;
 use crate::run::Row;
 
+/// Between two writes of the probe.
+const PROBED_EVERY: Duration = Duration::from_millis(10);
 /// How long the client may take to begin.
 const BEGUN: Duration = Duration::from_mins(1);
 /// Writes acknowledged this short before a death may be lost: replication is asynchronous.
@@ -33,6 +37,8 @@ pub(crate) struct Load<'c, 'n, 'k> {
     cluster: &'c Cluster<'n, 'k>,
     family: String,
     workload: Workload,
+    /// Writes to each shard beside the client, and knows how long none took writes: the client may wait for pods that are gone.
+    probe: Option<GapProbe>,
     has_reconnected: bool,
 }
 
@@ -41,27 +47,29 @@ impl<'c, 'n, 'k> Load<'c, 'n, 'k> {
         // It begins at the Service, and learns the pods' addresses there: in a roll all of these change, and a client that
         // has to begin anew would wait for dead ones.
         let servers = [cluster.service()];
-        let workload = cluster.namespace.kube.inside(|| {
+        let (workload, probe) = cluster.namespace.kube.inside(|| {
             let options = Options { keys: 1_100, rate: 500, at_most: Duration::from_mins(10), ..Options::default() };
             let workload = Workload::start(&servers, options);
             wait_until(BEGUN, "it writes", || check(workload.acknowledged() > 500, || workload.so_far()));
-            workload
+            let view = wait_until(BEGUN, "a server shows the cluster", || view::view(servers[0]));
+            (workload, GapProbe::beside(&view, &servers, PROBED_EVERY))
         });
-        Self { cluster, family: family.to_owned(), workload, has_reconnected: false }
+        Self { cluster, family: family.to_owned(), workload, probe: Some(probe), has_reconnected: false }
     }
 
-    /// One piece of work under the load, and a line of the table for it.
-    pub(crate) fn step<T>(&mut self, name: &str, sees: Sees, work: impl FnOnce() -> T) -> (T, Stats) {
+    /// One piece of work under the load, and a line of the table for it; says how long a shard was without writes.
+    pub(crate) fn step<T>(&mut self, name: &str, sees: Sees, work: impl FnOnce() -> T) -> (T, Duration) {
         drop(self.workload.window());
         let mut row = Row::begin(name, &self.family);
+        let begun = Instant::now();
         let done = work();
         let stats = self.workload.window();
-        println!("{name} on {}: {stats}", self.family);
-        let gap = stats.gaps().into_iter().max().unwrap_or_default();
+        let gap = self.probe.as_ref().expect("the client writes").longest_since(begun);
+        println!("{name} on {}: gap {gap:?}; the client's {:?}, {stats}", self.family, stats.gaps().into_iter().max());
         judge(&stats, sees);
         self.has_reconnected |= sees != Sees::Nothing;
         row.note(format!("gap {:.1} s", gap.as_secs_f64()));
-        (done, stats)
+        (done, gap)
     }
 
     /// Waits until so many more writes were acknowledged.
@@ -78,6 +86,7 @@ impl<'c, 'n, 'k> Load<'c, 'n, 'k> {
 
     /// Ends the writing: what was acknowledged until now is there for good.
     pub(crate) fn pause(&mut self) {
+        self.probe.take().map(GapProbe::stop);
         let stats = self.cluster.namespace.kube.inside(|| self.workload.stop());
         assert!(stats.acknowledged > 0, "{stats}");
     }
@@ -89,6 +98,7 @@ impl<'c, 'n, 'k> Load<'c, 'n, 'k> {
 
     /// Nothing is lost but what was acknowledged when `excused` says.
     pub(crate) fn end_but(mut self, excused: impl Fn(Instant) -> bool) {
+        self.probe.take().map(GapProbe::stop);
         let servers = addresses(&self.cluster.pods().unwrap());
         let audit = self.cluster.namespace.kube.inside(|| self.workload.audit(&servers));
         if self.has_reconnected {
