@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redisnode_proto::event::Severity;
-use redisnode_proto::judge::{Candidate, best_replica, is_in_sync};
+use redisnode_proto::judge::{Candidate, best_replica, is_in_sync_with, knows_slots_of};
 use redisnode_proto::message::{Outcome, TakeoverRequest};
-use redisnode_proto::report::Report;
-use redisnode_proto::{NodeId, NodeName, Offset};
+use redisnode_proto::report::{Report, Running};
+use redisnode_proto::{NodeId, NodeName, Offset, SlotSet};
 use tokio::time::Instant;
 
 use super::reconcile::Reconciler;
@@ -79,7 +79,9 @@ async fn run(shared: &Arc<Shared>, to: Option<NodeName>) -> Outcome {
     };
     let Some((name, address, _)) = chosen else {
         let whom = to.map_or_else(|| "no replica".to_owned(), |name| format!("{name} is not a replica that"));
-        return refused(&format!("{whom} is in sync with this primary and stays; wait until one is"));
+        return refused(&format!(
+            "{whom} is in sync with this primary, knows its slots and stays; wait until one does"
+        ));
     };
     match ask(shared, &name, address, TakeoverRequest { from: me.clone(), held_at: None }).await {
         Ok(Outcome::Pending { reason }) => {
@@ -176,8 +178,15 @@ async fn caught_up(shared: &Arc<Shared>, to: Option<&NodeName>, me: &NodeId) -> 
     let deadline = Instant::now() + CAUGHT_UP_WITHIN;
     loop {
         let before = offset(&mut own).await?;
-        let chosen = choose(&fresh_mates(shared, to).await, me);
-        if chosen.as_ref().is_none_or(|(_, _, has)| *has >= before) || Instant::now() >= deadline {
+        let owned = {
+            let state = shared.state();
+            state.server.running().and_then(|running| Some(running.view.myself()?.slots.clone())).unwrap_or_default()
+        };
+        let mates = fresh_mates(shared, to).await;
+        let chosen = choose(&mates, me, &owned);
+        let is_joining = chosen.is_none() && mates.iter().any(|mate| follows(mate, me).is_some());
+        let is_ready = !is_joining && chosen.as_ref().is_none_or(|(_, _, has)| *has >= before);
+        if is_ready || Instant::now() >= deadline {
             return Ok(chosen);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -213,12 +222,15 @@ async fn fresh_mates(shared: &Arc<Shared>, to: Option<&NodeName>) -> Vec<Report>
 /// Who takes over, where its agent is, and how far its server is.
 type Heir = (NodeName, SocketAddr, Offset);
 
-fn choose(mates: &[Report], me: &NodeId) -> Option<Heir> {
-    let fit = mates.iter().filter(|report| !report.stopping).filter_map(|report| {
-        let running = report.server.running().filter(|running| is_in_sync(running))?;
-        let follows = running.view.myself().is_some_and(|line| line.primary.as_ref() == Some(me));
-        let offset = running.replication.offset;
-        follows.then(|| Candidate { name: report.member.name.clone(), offset, synced: true })
+/// Its server, if it is in sync with this one and stays.
+fn follows<'a>(mate: &'a Report, me: &NodeId) -> Option<&'a Running> {
+    mate.server.running().filter(|running| !mate.stopping && is_in_sync_with(running, me))
+}
+
+fn choose(mates: &[Report], me: &NodeId, owned: &SlotSet) -> Option<Heir> {
+    let fit = mates.iter().filter_map(|report| {
+        let running = follows(report, me).filter(|running| knows_slots_of(running, me, owned))?;
+        Some(Candidate { name: report.member.name.clone(), offset: running.replication.offset, synced: true })
     });
     let best = best_replica(fit)?;
     let report = mates.iter().find(|report| report.member.name == best.name)?;
