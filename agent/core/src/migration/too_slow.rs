@@ -23,7 +23,7 @@ pub fn too_slow(slot: Slot, name: &str, bytes: u64, node_timeout: Millis) -> Str
     let seconds = |time: Duration| time.as_secs_f64();
     format!(
         "slot {slot} stays open: its key {name:?}, about {}, did not arrive within {:.1} s, half of the node time-out ({:.1} s), \
-         and its servers do nothing else while it moves; all other keys go on, and it is tried again ever less often; make it \
+         and its servers do nothing else while it moves; it is tried again ever less often; make it \
          smaller or split it, or raise spec.nodeTimeout, and it is tried at once; if it is small, see why the target is slow",
         figures::bytes(bytes),
         seconds(longest(node_timeout)),

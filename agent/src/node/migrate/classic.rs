@@ -86,7 +86,17 @@ impl Mover {
         Ok(Self { pair, opener, closer, shipper, own, begun })
     }
 
+    /// What clients felt is what is said, whatever else failed meanwhile: a server that is held up does not answer others.
     async fn work(&mut self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), End> {
+        let ended = self.move_all(task, moved).await;
+        match (ended, self.shipper.first_stuck()) {
+            (_, Some(end @ End::Costly(_))) | (Ok(()), Some(end)) => Err(end),
+            (Err(reason), _) => Err(End::Failed(reason)),
+            (Ok(()), None) => Ok(self.begun.end()?),
+        }
+    }
+
+    async fn move_all(&mut self, task: &Task, moved: impl Fn() + Send + Sync) -> Result<(), String> {
         let mut moving = next(&mut self.opener, task, &mut self.begun).await?;
         let mut closing = Vec::new();
         while moving.is_some() || !closing.is_empty() {
@@ -107,10 +117,7 @@ impl Mover {
             self.finish(task, found.more).await?;
             closing = slots.into_iter().filter(|slot| !self.shipper.stuck.contains_key(slot)).collect();
         }
-        match self.shipper.first_stuck() {
-            Some(end) => Err(end),
-            None => Ok(self.begun.end()?),
-        }
+        Ok(())
     }
 
     /// Slots with very many keys are looked at again until nothing is left, or nothing changes any more.
