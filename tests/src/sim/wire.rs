@@ -192,7 +192,7 @@ impl World {
         let lines = lines.join("\r\n");
         format!(
             "rdb_bgsave_in_progress:{saving}\r\naof_rewrite_in_progress:0\r\nrole:master\r\nmaster_repl_offset:0\r\n\
-             master_replid:0\r\nmaster_replid2:0\r\nconnected_slaves:0\r\n{lines}"
+             master_replid:0\r\nmaster_replid2:0\r\nsecond_repl_offset:-1\r\nconnected_slaves:0\r\n{lines}"
         )
     }
 
