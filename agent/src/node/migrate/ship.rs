@@ -149,7 +149,7 @@ impl Shipper {
         batch.is_large() && batch.keys.len() == 1 && is_too_slow(error, &batch.attempts, took, allowed)
     }
 
-    /// Why the job ends although all other slots have moved, if a slot is stuck: what clients feel first.
+    /// Why a slot stays, if one does: what clients feel first.
     pub(super) fn first_stuck(&mut self) -> Option<End> {
         let costly = self.stuck.iter().find(|(_, end)| matches!(end, End::Costly(_))).map(|(slot, _)| *slot);
         let first = costly.or_else(|| self.stuck.keys().next().copied())?;
