@@ -26,6 +26,7 @@ mod shards;
 mod slots;
 mod status;
 mod targets;
+mod versions;
 mod world;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::founding::{self, Progress};
 use crate::safety::Quorum;
 use crate::status::{self, Seen};
 use crate::world::World;
-use crate::{adopt, base, forget, handoffs, health, leaving, placement, rollout, room, seats, shards, targets};
+use crate::{adopt, base, forget, handoffs, health, leaving, placement, rollout, seats, shards, targets};
 
 /// What to do now. The same World gives the same Plan; a World that is what the spec asks for gives one that changes
 /// nothing.
@@ -61,7 +61,7 @@ struct Draft {
     wanted: Wanted,
     decided: Decided,
     notes: Notes,
-    /// There is no room for the data of shards that are to end: they stay, and [`Draft::wanted`] says so.
+    /// The slots of shards that are to end cannot go to the others: they stay, and [`Draft::wanted`] says so.
     full: bool,
     /// A Layout may be published.
     speaks: bool,
@@ -147,7 +147,7 @@ impl Draft {
     fn follow_the_spec(&mut self, facts: &Facts, quorum: &Quorum) {
         let (notes, shards) = (&mut self.notes, &mut self.decided.shards);
         shards::choose(shards, &self.wanted);
-        if let Some(instead) = room::keep_what_does_not_fit(facts, shards, &self.wanted, notes) {
+        if let Some(instead) = shards::keep_what_cannot_go(facts, shards, &self.wanted, notes) {
             (self.wanted, self.full) = (instead, true);
         }
         shards::say_ends(facts, shards, &self.wanted, notes);

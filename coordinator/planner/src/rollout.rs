@@ -8,8 +8,7 @@ use redisnode_proto::judge::majority;
 use crate::decision::{IntentKind, PlannedEvent, Why};
 use crate::draft::{Notes, Shard, Wanted};
 use crate::facts::{Facts, Node};
-use crate::handoffs;
-use crate::health;
+use crate::{handoffs, health, versions};
 
 /// Where one more member than the spec asks for belongs: in the first shard that has to restart its primary and is to
 /// have no replica. It takes the shard over, and who is freed does the same for the next one.
@@ -69,8 +68,11 @@ pub(crate) fn restarts(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, not
 /// How many more members may be away: what the spec allows, less those that are not in order now. Two of one shard never
 /// are, so each is of another shard. A majority of the members stays: without it nothing would be decided. Shards without
 /// replicas go one after the other, by the one member more. A primary that does not run stops all: no restart does that.
+/// Slots that wait for a newer server are not waited for: each would wait for the other.
 fn room(facts: &Facts, shards: &[Shard], wanted: &Wanted) -> Result<usize, String> {
-    health::settled(facts, shards, wanted)?;
+    if !versions::hold_all_up(facts, shards) {
+        health::settled(facts, shards, wanted)?;
+    }
     let members = usize::try_from(wanted.members).unwrap_or(usize::MAX);
     let asked = usize::try_from(facts.world.spec.rollout.max_unavailable).unwrap_or(usize::MAX);
     let safe = if wanted.replicas == 0 { 1 } else { members.saturating_sub(majority(members)) };

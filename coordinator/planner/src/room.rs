@@ -4,14 +4,14 @@
 
 use redisnode_proto::figures::bytes;
 use redisnode_proto::report::Running;
-use redisnode_proto::spec::{EvictionPolicy, MAX_PERCENT, Moves, config_bytes};
+use redisnode_proto::spec::{EvictionPolicy, MAX_PERCENT, config_bytes};
 use redisnode_proto::{NodeName, SlotSet};
 
 use crate::assemble;
 use crate::decision::{Declined, PlannedEvent, Why};
-use crate::draft::{Fate, Notes, Shard, Wanted};
+use crate::draft::Shard;
 use crate::facts::{Facts, Node};
-use crate::targets::{self, Flow};
+use crate::targets::Flow;
 
 /// Of a limit, in percent, so much stays free: counts are some seconds old, and no slot is like another.
 const MARGIN_PERCENT: u64 = 5;
@@ -23,29 +23,6 @@ pub(crate) struct Verdict {
     pub(crate) refused: Option<Declined>,
     /// It may begin, and targets drop keys for it, as the policy says.
     pub(crate) evicts: Option<PlannedEvent>,
-}
-
-/// Keeps the shards that would begin to end now, if their data do not fit into the others: nothing of the shrinking
-/// begins, and its cause is noted. Answers what is wanted instead; absent when the spec can be followed.
-pub(crate) fn keep_what_does_not_fit(
-    facts: &Facts,
-    shards: &mut [Shard],
-    wanted: &Wanted,
-    notes: &mut Notes,
-) -> Option<Wanted> {
-    let ends_now = |shard: &Shard| shard.fate == Fate::Ends && !shard.target.is_empty();
-    if facts.world.moves == Moves::Aborted || !shards.iter().any(ends_now) {
-        return None;
-    }
-    let stay: Vec<bool> = shards.iter().map(|shard| shard.fate == Fate::Stays).collect();
-    let next = targets::ideal(shards, &stay);
-    let Declined { why, message } = judge(facts, &targets::flows(shards, &next)).refused?;
-    for shard in shards.iter_mut().filter(|shard| ends_now(shard)) {
-        shard.fate = Fate::Stays;
-    }
-    let kept = shards.iter().filter(|shard| shard.is_kept()).count();
-    notes.decline(why, format!("there stay {kept} shards, though {} are wanted: {message}", wanted.shards));
-    Some(wanted.with_shards(kept))
 }
 
 /// Whether there is room for `flows`. Of several targets that lack some, the one that lacks the most is told of.

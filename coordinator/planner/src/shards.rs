@@ -7,10 +7,11 @@ use redisnode_proto::slots::SLOT_COUNT;
 use redisnode_proto::spec::Moves;
 use redisnode_proto::topology::Role;
 
-use crate::decision::{IntentKind, PlannedEvent};
+use crate::decision::{Declined, IntentKind, PlannedEvent};
 use crate::draft::{Fate, Notes, Shard, Wanted};
 use crate::facts::{Facts, Node};
 use crate::safety::Quorum;
+use crate::{room, targets, versions};
 
 /// Marks the shards that end when there are more than wanted: first those that the base ends already, then those with
 /// the fewest slots to move, then those with the most members that leave.
@@ -23,6 +24,31 @@ pub(crate) fn choose(shards: &mut [Shard], wanted: &Wanted) {
             shard.fate = Fate::Ends;
         }
     }
+}
+
+/// Keeps the shards that would begin to end now, if their slots cannot go to the others: they are not read there, or there
+/// is no room. Nothing of the shrinking begins, and its cause is noted. Answers what is wanted instead; absent when the spec
+/// can be followed.
+pub(crate) fn keep_what_cannot_go(
+    facts: &Facts,
+    shards: &mut [Shard],
+    wanted: &Wanted,
+    notes: &mut Notes,
+) -> Option<Wanted> {
+    let ends_now = |shard: &Shard| shard.fate == Fate::Ends && !shard.target.is_empty();
+    if facts.world.moves == Moves::Aborted || !shards.iter().any(ends_now) {
+        return None;
+    }
+    let stay: Vec<bool> = shards.iter().map(|shard| shard.fate == Fate::Stays).collect();
+    let next = targets::ideal(shards, &stay);
+    let flows = targets::flows(shards, &next);
+    let Declined { why, message } = versions::judge(facts, &flows).or_else(|| room::judge(facts, &flows).refused)?;
+    for shard in shards.iter_mut().filter(|shard| ends_now(shard)) {
+        shard.fate = Fate::Stays;
+    }
+    let kept = shards.iter().filter(|shard| shard.is_kept()).count();
+    notes.decline(why, format!("there stay {kept} shards, though {} are wanted: {message}", wanted.shards));
+    Some(wanted.with_shards(kept))
 }
 
 /// Says which shards begin to end.

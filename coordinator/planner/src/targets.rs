@@ -3,13 +3,12 @@
 //! go neither to a shard that is not secured nor from a newer server to an older one.
 
 use redisnode_proto::spec::Moves;
-use redisnode_proto::topology::ServerVersion;
-use redisnode_proto::{NodeId, NodeName, SlotSet};
+use redisnode_proto::{NodeId, SlotSet};
 
 use crate::decision::{Declined, IntentKind, PlannedEvent, Why};
 use crate::draft::{Fate, Notes, Shard, Wanted, list};
 use crate::facts::{Facts, Node};
-use crate::{holding, room, slots};
+use crate::{holding, room, slots, versions};
 
 /// What goes from which shard to which.
 pub(crate) type Flow<'s> = (&'s Shard, &'s Shard, SlotSet);
@@ -142,33 +141,19 @@ fn refuse(facts: &Facts, shards: &[Shard], next: &[SlotSet], wanted: &Wanted, no
     if let Some(Declined { why, message }) = lack {
         notes.decline(why, format!("slots are not moved yet: {message}"));
     }
-    for (from, to, _) in flows {
+    if let Some(Declined { why, message }) = versions::judge(facts, &flows) {
+        notes.decline(why, message);
+        refused = true;
+    }
+    for (_, to, _) in flows {
         if to.fate == Fate::Stays
             && let Some((why, reason)) = unready(facts, to, wanted, false)
         {
             notes.decline(why, format!("slots are not moved yet: {reason}"));
             refused = true;
         }
-        if let Some((source, target)) = is_downgrade(facts, &from.primary, &to.primary) {
-            let message = format!(
-                "no slots go from {} ({source}) to {} ({target}): an older or other server cannot read them; \
-                 bring the latter to the version of the former",
-                from.primary, to.primary
-            );
-            notes.decline(Why::OlderServer, message);
-            refused = true;
-        }
     }
     refused
-}
-
-/// A server reads what its own or an older minor version of its product writes. Unknown versions are not held against
-/// anybody: the servers themselves refuse what they cannot read.
-fn is_downgrade(facts: &Facts, from: &NodeName, to: &NodeName) -> Option<(ServerVersion, ServerVersion)> {
-    let version = |name| facts.node(name).and_then(Node::running).map(|running| running.version);
-    let (source, target) = version(from).zip(version(to))?;
-    let readable = source.product == target.product && (source.major, source.minor) <= (target.major, target.minor);
-    (!readable).then_some((source, target))
 }
 
 /// What goes from where to where when the shards should own `next`.

@@ -13,4 +13,5 @@ mod room;
 mod saying;
 mod scaling;
 mod truth;
+mod versions;
 mod waiting;

@@ -68,12 +68,13 @@ fn scaling(seen: &Seen) -> Verdict {
     }
 }
 
-/// Somebody holds moves up that are wanted, or there is no room for them.
+/// Somebody holds moves up that are wanted, there is no room for them, or they would not be read where they go.
 fn held<'s>(seen: &Seen<'s, '_>) -> Option<(&'static str, &'s str)> {
     seen.declined.iter().find_map(|declined| match declined.why {
         Why::MovesPaused => Some(("MovesPaused", declined.message.as_str())),
         Why::MovesAborted => Some(("MovesAborted", declined.message.as_str())),
         Why::NotEnoughMemory => Some(("NotEnoughMemory", declined.message.as_str())),
+        Why::OlderServer => Some(("OlderServer", declined.message.as_str())),
         _ => None,
     })
 }

@@ -92,6 +92,8 @@ pub(super) struct Model {
     pub(super) hosts: u64,
     pub(super) zones: u64,
     pub(super) memory: Memory,
+    /// What servers run that are started from now on.
+    pub(super) newest: ServerVersion,
     pub(super) counter: u64,
     /// How often each slot has changed its owner by a move.
     pub(super) moves: Vec<u32>,
@@ -128,6 +130,7 @@ impl Model {
             hosts: 0,
             zones: 0,
             memory: Memory::default(),
+            newest: version(1),
             counter: 0,
             moves: vec![0; 16384],
             events: Vec::new(),
@@ -188,7 +191,7 @@ impl Model {
             problems: Vec::new(),
             events: Vec::new(),
             restart_needed: false,
-            version: version(1),
+            version: self.newest,
             limit: None,
         }
     }

@@ -46,7 +46,7 @@ impl Model {
         for name in &plan.restart {
             let sim = self.nodes.get_mut(name).unwrap();
             assert!(sim.slots.is_empty(), "{name} restarts as a primary with slots");
-            (sim.restart_needed, sim.synced) = (false, false);
+            (sim.restart_needed, sim.synced, sim.version) = (false, false, self.newest);
         }
     }
 
@@ -205,7 +205,7 @@ impl Model {
         (sim.slots, sim.epoch) = (sim.slots.union(&free), epoch);
     }
 
-    /// Some of the slots that belong elsewhere, to each of their shards.
+    /// Some of the slots that belong elsewhere, to each of their shards whose server reads them.
     fn send(&mut self, name: &NodeName, layout: &Layout, dice: &mut Dice) {
         if layout.settings.migration.pause {
             return;
@@ -215,7 +215,8 @@ impl Model {
             let mine = self.nodes[name].slots.intersection(&shard.slots);
             let met = |id: &NodeId| self.table.contains_key(id);
             let takes = |to: &Sim| to.up && to.role == Role::Primary && to.id.as_ref().is_some_and(met);
-            let takes = self.nodes.get(&to).is_some_and(takes);
+            let reads = self.nodes.get(&to).is_some_and(|to| to.version >= self.nodes[name].version);
+            let takes = reads && self.nodes.get(&to).is_some_and(takes);
             if to == *name || mine.is_empty() || !takes {
                 continue;
             }

@@ -62,25 +62,6 @@ fn without_replicas_lifts_the_wait() {
 }
 
 #[test]
-fn slots_do_not_go_from_a_newer_server_to_an_older_one() {
-    let mut model = settled(3, 0);
-    model.spec = spec(4, 0);
-    model.run_ordinals(4);
-    model.sim(3).version = version(0);
-    let mut dice = Dice(1);
-    for _ in 0..5 {
-        model.step(&mut dice, 0);
-    }
-    let plan = model.plan();
-    let message = declines(&plan, Why::OlderServer).unwrap();
-    assert!(message.contains("9.1.0") && message.contains("9.0.0"), "{message}");
-    assert!(model.sim(3).slots.is_empty());
-    model.sim(3).version = version(1);
-    settle(&mut model, &mut dice, 0);
-    assert!(!model.sim(3).slots.is_empty());
-}
-
-#[test]
 fn the_shard_on_leaving_members_ends_though_another_has_one_slot_less() {
     let mut model = settled(3, 0);
     model.spec = spec(2, 0);
