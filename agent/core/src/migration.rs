@@ -20,7 +20,7 @@ mod too_slow;
 pub use batch::{BatchLimit, Key, batches};
 pub use carriers::{Carrier, carriers};
 pub use close::{CloseStep, Closing, next_step};
-pub use drivers::{Ability, DriverKind, Tries, drivers};
+pub use drivers::{Ability, Course, DriverKind, Tries, course, drivers};
 pub use group::{GROUP_BYTES, GroupLimit, group, group_limit, set_slot_lanes};
 pub use heir::is_heir;
 pub use in_the_way::in_the_way;
@@ -32,5 +32,5 @@ pub use pieces::{
     may_cancel, piece,
 };
 pub use speed::{Latencies, Speed, Throttle};
-pub use too_large::{SAMPLES, TooLarge, look_again, timeout_for_one};
+pub use too_large::{SAMPLES, TooLarge, longest, look_again, timeout_for_one};
 pub use too_slow::{is_too_slow, too_slow};

@@ -15,7 +15,11 @@ pub(crate) fn judge(facts: &Facts, flows: &[Flow]) -> Option<Declined> {
     let mut found = flows.iter().filter_map(|(from, to, _)| older(facts, from, to));
     let message = found.next()?;
     let more = found.count();
-    let more = if more > 0 { format!(" ({more} more shards would get slots that they cannot read, too)") } else { String::new() };
+    let more = if more > 0 {
+        format!(" ({more} more shards would get slots that they cannot read, too)")
+    } else {
+        String::new()
+    };
     Some(Declined::new(Why::OlderServer, message + &more))
 }
 

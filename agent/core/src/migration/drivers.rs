@@ -80,6 +80,31 @@ fn dump_version(server: ServerVersion) -> u32 {
     }
 }
 
+/// What a job does first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// It moves all that is wanted by this driver.
+    Move(DriverKind),
+    /// It finishes the slots that are open, by the driver that alone knows how, and begins nothing: the next job has a better
+    /// driver, or may not begin anything now.
+    Finish,
+}
+
+/// The course of a job whose pair has slots open or not, and these drivers or none for a reason.
+///
+/// # Errors
+/// If nothing is to be finished and nothing may be begun: that reason.
+pub fn course(has_open: bool, drivers: Result<Vec<DriverKind>, String>, tries: &mut Tries) -> Result<Course, String> {
+    let driver = drivers.map(|drivers| tries.choose(&drivers));
+    match driver {
+        // It finishes them besides: what cannot be finished yet must not keep the others waiting.
+        Ok(DriverKind::Migrate) => Ok(Course::Move(DriverKind::Migrate)),
+        Ok(_) | Err(_) if has_open => Ok(Course::Finish),
+        Ok(driver) => Ok(Course::Move(driver)),
+        Err(reason) => Err(reason),
+    }
+}
+
 /// So often in a row a driver may fail before the next one has its turn.
 const TRIES: u32 = 3;
 /// Tries that are kept to be shown.
@@ -212,6 +237,22 @@ mod tests {
         assert_eq!(tries.choose(&all), DriverKind::MigrateSlots);
         let shown: Vec<String> = tries.shown().into_iter().map(|one| one.driver).collect();
         assert_eq!(shown, ["migrateslots", "migrate"], "the same words are shown once");
+    }
+
+    #[test]
+    fn open_slots_are_finished_first_and_keep_no_others_waiting_that_the_same_driver_moves() {
+        let atomic = || Ok(vec![DriverKind::MigrateSlots, DriverKind::Migrate]);
+        let (classic, none) = (|| Ok(vec![DriverKind::Migrate]), || Err("the target is older".to_owned()));
+        let mut tries = Tries::default();
+        assert_eq!(course(false, atomic(), &mut tries), Ok(Course::Move(DriverKind::MigrateSlots)));
+        assert_eq!(course(true, atomic(), &mut tries), Ok(Course::Finish));
+        assert_eq!(course(true, none(), &mut tries), Ok(Course::Finish));
+        assert_eq!(course(false, none(), &mut tries), Err("the target is older".to_owned()));
+        for has_open in [false, true] {
+            assert_eq!(course(has_open, classic(), &mut tries), Ok(Course::Move(DriverKind::Migrate)));
+        }
+        tries.gave_way(DriverKind::MigrateSlots, "the source saves");
+        assert_eq!(course(true, atomic(), &mut tries), Ok(Course::Move(DriverKind::Migrate)));
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn holds_up(bytes: u64) -> Duration {
 
 /// How long one key may hold up a server: the others call it failed after the node time-out without a word, and may ask
 /// for one as late as half of it.
-pub(super) fn longest(node_timeout: Millis) -> Duration {
+pub fn longest(node_timeout: Millis) -> Duration {
     Duration::from_millis(node_timeout.0 / 2)
 }
 

@@ -1,5 +1,6 @@
-//! A key that looked small enough for one `MIGRATE` and does not arrive in the time that it may hold up its servers: it is left
-//! alone soon, and tried again ever less often, so that clients do not wait for it all the while.
+//! A key that looked small enough for one `MIGRATE`, or a few that fill one together, and does not arrive in the time that it
+//! may hold up its servers: it is left alone soon, and tried again ever less often, so that clients do not wait for it all the
+//! while.
 
 use std::time::Duration;
 
@@ -8,21 +9,23 @@ use redisnode_proto::{Millis, Slot, figures};
 use super::outcome::Attempt;
 use super::too_large::longest;
 
-/// So often one key may run into its time-out in one job: the second time it gets all the time that there is.
+/// So often a key may run into its time-out in one job: the second time it gets all the time that there is.
 const TIME_OUTS: usize = 2;
 
-/// Whether a key alone in its command is left alone for now: `MIGRATE` ended with `error` after `took` of the `allowed` time,
-/// and it is not the first time. A target to which there is no way got nothing of the key, so that is no word on the key.
+/// Whether the keys of a command that goes alone are left alone for now: `MIGRATE` ended with `error` after `took` of the
+/// `allowed` time, and it is not the first time. A target to which there is no way got nothing of them, so that is no word on
+/// them.
 pub fn is_too_slow(error: &str, earlier: &[Attempt], took: Duration, allowed: Duration) -> bool {
     let time_outs = earlier.iter().filter(|attempt| attempt.timed_out).count() + 1;
     time_outs >= TIME_OUTS && took >= allowed && !error.contains("connecting")
 }
 
-/// Why a slot stays open: a sentence. `bytes` is what the key is thought to have in memory.
-pub fn too_slow(slot: Slot, name: &str, bytes: u64, node_timeout: Millis) -> String {
+/// Why a slot stays open: a sentence. `bytes` is what the key and the `others` of its command are thought to have in memory.
+pub fn too_slow(slot: Slot, name: &str, others: usize, bytes: u64, node_timeout: Millis) -> String {
     let seconds = |time: Duration| time.as_secs_f64();
+    let others = if others > 0 { format!(" with {others} more") } else { String::new() };
     format!(
-        "slot {slot} stays open: its key {name:?}, about {}, did not arrive within {:.1} s, half of the node time-out ({:.1} s), \
+        "slot {slot} stays open: its key {name:?}{others}, about {}, did not arrive within {:.1} s, half of the node time-out ({:.1} s), \
          and its servers do nothing else while it moves; it is tried again ever less often; make it \
          smaller or split it, or raise spec.nodeTimeout, and it is tried at once; if it is small, see why the target is slow",
         figures::bytes(bytes),
@@ -106,9 +109,11 @@ mod tests {
 
     #[test]
     fn the_reason_names_key_slot_size_and_what_to_do() {
-        let reason = too_slow(Slot::FIRST, "users", 3 << 20, Millis(15_000));
-        for part in ["slot 0", "\"users\"", "3.0 MiB", "7.5 s", "15.0 s", "raise spec.nodeTimeout"] {
+        let reason = too_slow(Slot::FIRST, "users", 0, 3 << 20, Millis(15_000));
+        for part in ["slot 0", "\"users\", about 3.0 MiB", "7.5 s", "15.0 s", "raise spec.nodeTimeout"] {
             assert!(reason.contains(part), "{part}: {reason}");
         }
+        let reason = too_slow(Slot::FIRST, "users", 3, 1 << 16, Millis(15_000));
+        assert!(reason.contains("\"users\" with 3 more, about 64.0 KiB, did not arrive"), "{reason}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redisnode_agent_core::migration::{Ability, DriverKind, Tries, drivers};
+use redisnode_agent_core::migration::{Ability, Course, DriverKind, Tries, course, drivers};
 use redisnode_proto::topology::Info;
 use redisnode_proto::{NodeId, SlotSet};
 use tokio::sync::watch;
@@ -44,16 +44,16 @@ async fn choose(task: &Task, wanted: &Wanted, pair: &Pair, memory: &Memory) -> R
     if source.import {
         end_left_behind(&mut own).await.map_err(|error| whole(&error))?;
     }
-    if !wanted.send.open.is_empty() {
-        return run(Classic, &only_open(task, wanted), memory).await;
+    let has_open = !wanted.send.open.is_empty();
+    let course = course(has_open, drivers(&source, &target), &mut tries(memory))?;
+    if course != Course::Finish {
+        tell_rest(task, &mut own, &wanted.send.slots).await;
     }
-    let able = drivers(&source, &target)?;
-    tell_rest(task, &mut own, &wanted.send.slots).await;
-    let driver = tries(memory).choose(&able);
-    match driver {
-        DriverKind::MigrateSlots => run(Pieces::by(pair, Export::new(pair)), task, memory).await,
-        DriverKind::Import => run(Pieces::by(pair, Import::new(pair)), task, memory).await,
-        DriverKind::Migrate => run(Classic, task, memory).await,
+    match course {
+        Course::Finish => run(Classic, &only_open(task, wanted), memory).await,
+        Course::Move(DriverKind::MigrateSlots) => run(Pieces::by(pair, Export::new(pair)), task, memory).await,
+        Course::Move(DriverKind::Import) => run(Pieces::by(pair, Import::new(pair)), task, memory).await,
+        Course::Move(DriverKind::Migrate) => run(Classic, task, memory).await,
     }
 }
 

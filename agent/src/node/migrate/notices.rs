@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use redisnode_agent_core::migration::longest;
 use redisnode_proto::ledger::OpenSlots;
 use redisnode_proto::message::{Ack, OpenSlotsNotice};
+use redisnode_proto::report::ServerState;
 use redisnode_proto::{Address, NodeName};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::super::reconcile::marks_survive;
 use super::super::shared::Shared;
@@ -14,10 +17,18 @@ use super::open_now::Told;
 
 const WITHIN: Duration = Duration::from_secs(2);
 
+/// A server that a large key holds up does not answer a look, and then answers the next one: for so long as a key may hold
+/// it up, that is waited for. One that is dead is not.
+async fn until_seen(shared: &Shared) {
+    let is_known = |server: &ServerState| !matches!(server, ServerState::Unknown { .. });
+    let mut looks = shared.looks.subscribe();
+    drop(timeout(longest(shared.node_timeout()), looks.wait_for(|_| is_known(&shared.state().server))).await);
+}
+
 /// Tells all replicas' agents which slots are open now; where marks survive, only if there is a doubt to tell of. An
-/// attached replica whose agent does not take the notice is an
-/// error: then nothing must be opened.
+/// attached replica whose agent does not take the notice is an error: then nothing must be opened.
 pub(super) async fn tell(shared: &Shared, told: &Told) -> Result<(), String> {
+    until_seen(shared).await;
     let (me, mates) = {
         let state = shared.state();
         if marks_survive(&state.server) && told.doubtful.is_empty() {

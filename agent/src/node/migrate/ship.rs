@@ -146,7 +146,7 @@ impl Shipper {
     fn is_too_slow(&self, batch: &Batch, reply: &Reply, took: Duration) -> bool {
         let allowed = Duration::from_millis(self.route.timeout_ms(batch));
         let error = reply.error_text().unwrap_or_default();
-        batch.is_large() && batch.keys.len() == 1 && is_too_slow(error, &batch.attempts, took, allowed)
+        batch.is_large() && is_too_slow(error, &batch.attempts, took, allowed)
     }
 
     /// Why a slot stays, if one does: what clients feel first.
@@ -175,7 +175,8 @@ impl Shipper {
             AfterMigrate::RetryWithReplace => {
                 self.doubt(&batch);
                 if self.is_too_slow(&batch, reply, took) {
-                    let reason = too_slow(batch.slot, &batch.first_name(), batch.bytes, self.route.node_timeout);
+                    let (name, others) = (batch.first_name(), batch.keys.len().saturating_sub(1));
+                    let reason = too_slow(batch.slot, &name, others, batch.bytes, self.route.node_timeout);
                     self.stuck.insert(batch.slot, End::Costly(reason));
                     return None;
                 }
