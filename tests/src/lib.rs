@@ -20,6 +20,7 @@ pub mod replicas;
 pub mod servers;
 pub mod sim;
 pub mod skip;
+pub mod storm;
 pub mod turn;
 pub mod view;
 pub mod wait;

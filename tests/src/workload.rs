@@ -15,7 +15,7 @@ mod value;
 use std::time::Duration;
 
 pub use audit::{Audit, Fault, Finding};
-pub use keys::{Kind, name as key_name, tags};
+pub use keys::{Kind, name as key_name, tags, tags_of};
 pub use run::Workload;
 pub use stats::Stats;
 

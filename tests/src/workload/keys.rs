@@ -1,6 +1,8 @@
 //! The keys of the workload: one name and one kind per number, the same in every run.
 
-use crate::view::{SLOTS, key_in};
+use std::collections::BTreeMap;
+
+use crate::view::{SLOTS, slot_of};
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,23 @@ impl Kind {
 /// Tags, each in braces, that put keys into so many slots, evenly spaced. Coprime with 11, so that each has all kinds.
 pub fn tags(slots: u16) -> Vec<String> {
     let slot = |n: u16| u16::try_from(usize::from(n) * SLOTS / usize::from(slots)).expect("below the number of slots");
-    (0..slots).map(|n| format!("{{{}}}", key_in("", &[slot(n)]))).collect()
+    tags_of(&(0..slots).map(slot).collect::<Vec<_>>())
+}
+
+/// A tag in braces for each of these slots, all different.
+pub fn tags_of(slots: &[u16]) -> Vec<String> {
+    let mut found: BTreeMap<u16, Option<String>> = slots.iter().map(|slot| (*slot, None)).collect();
+    let mut missing = found.len();
+    for key in (0_u64..).map(|n| n.to_string()) {
+        if missing == 0 {
+            break;
+        }
+        if let Some(tag @ None) = found.get_mut(&slot_of(key.as_bytes())) {
+            *tag = Some(format!("{{{key}}}"));
+            missing -= 1;
+        }
+    }
+    slots.iter().map(|slot| found[slot].clone().expect("some key lies in every slot")).collect()
 }
 
 /// The name of a key with one of the tags, if there are any.

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 use redisnode_proto::spec::MIGRATION;
 
 use redisnode_tests::cluster::{LocalCluster, Spec};
-use redisnode_tests::servers::Server;
+use redisnode_tests::moving::{Side, is_moving};
+use redisnode_tests::replicas;
+use redisnode_tests::servers::{self, Server};
 use redisnode_tests::view::{self, SLOTS, key_in};
 use redisnode_tests::wait::{check, wait_until};
 
-use crate::run::cases;
+use crate::run::{cases, failed_tries, fill, wait_in_sync};
 
 cases! {
     a_key_that_is_too_large_stays_with_its_slot_and_the_others_move alone: "system", "valkey-8.1";
     a_key_that_does_not_arrive_is_tried_ever_less_often alone: "system";
+    a_source_that_is_held_up_for_a_moment_goes_on_where_it_was alone: "system";
 }
 
 const STEP: Duration = Duration::from_mins(1);
@@ -116,4 +119,30 @@ fn at_least(port: u16, tries: u32) -> Result<(), String> {
     let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_migrate:calls=")).unwrap_or("0,");
     let calls = line.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
     check(calls >= tries, || format!("{calls} times"))
+}
+
+/// As long as a large key may hold a server up, and longer than its agent waits for one answer.
+const HELD_UP: &str = "4000";
+/// What moves for some seconds at this speed.
+const KEYS: usize = 20_000;
+const VALUE: usize = 1_000;
+const SLOWLY: &str = "migration: {maxBytesPerSecond: 1Mi}";
+
+/// It does nothing for anybody, as while a large key moves. Where the marks of open slots do not survive a failover, no slot is
+/// opened before the replicas' agents know of it, and who they are is asked of this server.
+fn a_source_that_is_held_up_for_a_moment_goes_on_where_it_was(server: &Server) {
+    let mut cluster = LocalCluster::start(server, Spec { lines: vec![SLOWLY.to_owned()], ..Spec::of(3, 1) });
+    let source = cluster.first_port();
+    if ["cluster|migration", "cluster|migrateslots"].iter().any(|name| servers::has_command(source, name)) {
+        // A pause ends such moves.
+        return;
+    }
+    fill(&cluster, KEYS, VALUE);
+    wait_in_sync(&cluster);
+    cluster.edit(|spec| spec.primaries = 4);
+    wait_until(STEP, "slots are on their way", || check(is_moving(source, Side::Source), || "none is".to_owned()));
+    view::call(source, &["CLIENT", "PAUSE", HELD_UP, "ALL"]).unwrap();
+    cluster.wait_settled(STEP);
+    assert_eq!(failed_tries(&cluster), Vec::<String>::new());
+    assert_eq!(replicas::wait_same(&cluster.ports()).len(), KEYS, "no key is lost");
 }

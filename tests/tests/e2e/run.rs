@@ -170,3 +170,11 @@ pub(crate) fn wait_in_sync(cluster: &LocalCluster) {
         Ok(())
     });
 }
+
+/// What events tell of tries of moves that failed.
+pub(crate) fn failed_tries(cluster: &LocalCluster) -> Vec<String> {
+    let status = cluster.status().expect("the coordinator tells")["status"].clone();
+    let events = status["events"].as_array().cloned().unwrap_or_default();
+    let failed = events.iter().filter(|event| event["reason"] == "MoveTryFailed");
+    failed.filter_map(|event| event["message"].as_str().map(str::to_owned)).collect()
+}
