@@ -11,6 +11,7 @@ mod folders;
 mod handoff;
 mod held;
 mod large_keys;
+mod other_uses;
 mod restart;
 mod room;
 mod run;
