@@ -169,8 +169,8 @@ async fn follow(shared: &Shared, piece: &Piece, cancel: bool) -> Result<ReceiveR
                 }
                 return Ok(ReceiveReply::Ended { error });
             }
-            Phase::Running | Phase::Queued if Instant::now() > until => return Ok(ReceiveReply::Running),
-            Phase::Running | Phase::Queued => sleep(LOOK_EVERY).await,
+            _ if Instant::now() > until => return Ok(ReceiveReply::Running),
+            _ => sleep(LOOK_EVERY).await,
         }
     }
 }

@@ -42,6 +42,15 @@ impl Command {
         arguments.into_iter().fold(self, Self::arg)
     }
 
+    /// The same command with another word at this place (the name is at 0). No other word is copied.
+    pub fn with(&self, place: usize, word: Bytes) -> Self {
+        let mut words = self.0.clone();
+        if let Some(held) = words.get_mut(place) {
+            *held = word;
+        }
+        Self(words)
+    }
+
     /// Name and arguments, in order.
     pub fn args(&self) -> &[Bytes] {
         &self.0
@@ -94,6 +103,7 @@ mod tests {
     fn arguments_are_bytes_and_blanks_do_not_split_them() {
         let command = Command::new("SET").arg(b"a b\r\n\0").bytes(Bytes::from_static(b"\xff"));
         assert_eq!(command.args(), [&b"SET"[..], b"a b\r\n\0", b"\xff"]);
+        assert_eq!(command.with(1, Bytes::from_static(b"k")).args(), [&b"SET"[..], b"k", b"\xff"]);
         assert_eq!(Command::new("X").number(-3).args_from(["a", "b"]).args(), ["X", "-3", "a", "b"]);
     }
 }

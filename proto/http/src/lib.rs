@@ -3,7 +3,9 @@
 //! It holds routes, the token, deadlines and size limits. It refuses to decide anything: a handler answers requests,
 //! a caller says how long it is willing to wait.
 
+mod body;
 pub mod client;
+mod connections;
 mod error;
 mod link;
 mod pool;
@@ -12,6 +14,7 @@ pub mod routes;
 pub mod server;
 pub mod token;
 
+pub use body::BODY_LIMIT;
 pub use client::{Answer, Client};
 pub use error::CallError;
 pub use hyper::{Method, StatusCode};

@@ -16,7 +16,7 @@ pub struct Request {
     pub path: String,
     /// What is behind the `?`, not decoded; empty if there is none.
     pub query: String,
-    /// The body, at most [`crate::server::BODY_LIMIT`].
+    /// The body, at most [`crate::BODY_LIMIT`].
     pub body: Bytes,
     /// Who asks.
     pub peer: SocketAddr,

@@ -1,4 +1,6 @@
 //! The server: a token before `/v1/`, limits on bodies, headers and connections, and an end that waits for nobody long.
+//!
+//! Whoever can reach its port must not be able to make it use memory, or to keep others from being served: probes above all.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -6,31 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{convert::Infallible, io};
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{StatusCode, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::TOKEN_HEADER;
+use crate::body::Bodies;
+use crate::connections::{Connections, Seat};
 use crate::request::{Request, Response};
 use crate::token::Token;
 
-/// Largest body that is read, bytes.
-pub const BODY_LIMIT: usize = 16 << 20;
-
-/// How much of a body that is too large is read and thrown away, bytes.
-const DISCARD_LIMIT: usize = 64 << 20;
-/// Most connections at once. A member more is told so and closed.
-const CONNECTION_LIMIT: usize = 1024;
 /// For the headers of a request; an idle connection is closed after it too.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
-/// For the body of a request.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// What a connection reads at once, bytes, and the largest head of a request.
+const BUFFER: usize = 16 << 10;
 /// For requests in flight when the server stops.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// After a failed accept (no more file descriptors): long enough not to spin.
@@ -61,6 +57,13 @@ pub enum Guard {
     Open,
 }
 
+/// What all connections of a server share.
+struct Server<H> {
+    guard: Guard,
+    handler: Arc<H>,
+    bodies: Bodies,
+}
+
 /// Serves until `shutdown` is done, then gives requests in flight one second.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
@@ -69,28 +72,31 @@ pub async fn serve<H: Handler>(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
+    let server = Arc::new(Server { guard, handler, bodies: Bodies::default() });
+    let mut connections = Connections::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() >= CONNECTION_LIMIT => turn_away(&stream),
                 Ok((stream, peer)) => {
-                    let one = connection(stream, peer, guard.clone(), handler.clone(), stopped.clone());
-                    connections.spawn(one);
+                    if connections.has_room() {
+                        connections.add(|seat| connection(stream, peer, server.clone(), seat, stopped.clone()));
+                    } else {
+                        turn_away(&stream);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            Some(()) = connections.one_ended() => {}
         }
     }
     drop(listener);
     stop.send_replace(true);
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let drained = async { while connections.one_ended().await.is_some() {} };
     if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
         connections.shutdown().await;
     }
@@ -107,19 +113,19 @@ fn turn_away(stream: &TcpStream) {
 async fn connection<H: Handler>(
     stream: TcpStream,
     peer: SocketAddr,
-    guard: Guard,
-    handler: Arc<H>,
+    server: Arc<Server<H>>,
+    seat: Arc<Seat>,
     mut stopped: watch::Receiver<bool>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot switch off the delay of small packets");
     }
     let service = service_fn(|request| {
-        let (guard, handler) = (guard.clone(), handler.clone());
-        async move { Ok::<_, Infallible>(sent(answer(request, peer, &guard, handler.as_ref()).await)) }
+        let (server, seat) = (server.clone(), seat.clone());
+        async move { Ok::<_, Infallible>(sent(answer(request, peer, &server, &seat).await)) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(BUFFER);
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     // An error of the channel means that the server itself is gone: the same as a stop.
     let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
@@ -135,14 +141,14 @@ async fn connection<H: Handler>(
     }
 }
 
-/// The token is looked at before the body is read: who has none cannot make us hold 16 MiB.
+/// The token is looked at before the body is read: of those who have none no body is read at all.
 async fn answer<H: Handler>(
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
-    guard: &Guard,
-    handler: &H,
+    server: &Server<H>,
+    seat: &Seat,
 ) -> Response {
-    let authorised = match is_authorised(guard, request.headers().get(TOKEN_HEADER)) {
+    let authorised = match is_authorised(&server.guard, request.headers().get(TOKEN_HEADER)) {
         Ok(authorised) => authorised,
         Err(refusal) => return refusal,
     };
@@ -155,10 +161,17 @@ async fn answer<H: Handler>(
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let method = request.method().clone();
-    match body_of(request.into_body()).await {
-        Ok(body) => handler.handle(Request { method, path, query, body, peer, authorised }).await,
-        Err(refusal) => refusal,
-    }
+    let (body, _turn) = if authorised {
+        seat.trust();
+        match server.bodies.read(request.into_body()).await {
+            Ok(read) => read,
+            Err(refusal) => return refusal,
+        }
+    } else {
+        (Bytes::new(), None)
+    };
+    let _busy = seat.busy();
+    server.handler.handle(Request { method, path, query, body, peer, authorised }).await
 }
 
 fn is_authorised(guard: &Guard, presented: Option<&HeaderValue>) -> Result<bool, Response> {
@@ -169,42 +182,6 @@ fn is_authorised(guard: &Guard, presented: Option<&HeaderValue>) -> Result<bool,
         tracing::error!(error = %error, "the token file cannot be used");
         Response::error(StatusCode::SERVICE_UNAVAILABLE, format!("nobody can be let in now: {error}"))
     })
-}
-
-async fn body_of(body: Incoming) -> Result<Bytes, Response> {
-    match tokio::time::timeout(BODY_WITHIN, read_whole(body)).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => {
-            let sentence = format!("the body is larger than {} MiB, the most that is read", BODY_LIMIT >> 20);
-            Err(Response::error(StatusCode::PAYLOAD_TOO_LARGE, sentence))
-        }
-        Ok(Err(error)) => Err(Response::error(StatusCode::BAD_REQUEST, format!("the body was cut: {error}"))),
-        Err(_) => Err(Response::error(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not arrive within {} s", BODY_WITHIN.as_secs()),
-        )),
-    }
-}
-
-/// `None` when it is too large. Then a good part of the rest is read and thrown away: a client whose body is not read
-/// sees its connection break instead of the sentence that tells why.
-async fn read_whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
-    let mut kept = BytesMut::new();
-    let mut seen = 0_usize;
-    while seen <= DISCARD_LIMIT
-        && let Some(frame) = body.frame().await
-    {
-        let Ok(data) = frame?.into_data() else {
-            continue;
-        };
-        seen = seen.saturating_add(data.len());
-        if seen <= BODY_LIMIT {
-            kept.extend_from_slice(&data);
-        } else {
-            kept = BytesMut::new();
-        }
-    }
-    Ok((seen <= BODY_LIMIT).then(|| kept.freeze()))
 }
 
 fn sent(response: Response) -> hyper::Response<Full<Bytes>> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redisnode_http::{CallError, Client, Guard, Method, Request, Response, StatusCode, Token, serve};
+use redisnode_http::{BODY_LIMIT, CallError, Client, Guard, Method, Request, Response, StatusCode, Token, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -132,10 +132,40 @@ async fn a_body_over_the_limit_is_refused_with_a_sentence() {
     let server = start(Guard::Open).await;
     let client = Client::new(None);
     let post = |size: usize| client.call(server.address, Method::POST, "/v1/length", vec![b'x'; size].into(), SOON);
-    assert_eq!(post(16 << 20).await.unwrap().body, (16 << 20).to_string());
-    let error = post((16 << 20) + 1).await.unwrap_err();
+    assert_eq!(post(BODY_LIMIT).await.unwrap().body, BODY_LIMIT.to_string());
+    let error = post(BODY_LIMIT + 1).await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::PAYLOAD_TOO_LARGE), "{error}");
-    assert!(error.to_string().contains("16 MiB"), "{error}");
+    assert!(error.to_string().contains("4 MiB"), "{error}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_body_that_stands_still_holds_up_large_ones_only() {
+    let server = start(Guard::Open).await;
+    let mut slow = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"POST /v1/length HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n").await.unwrap();
+    slow.write_all(&[b'x'; 100_000]).await.unwrap();
+    let client = Client::new(None);
+    let post = |size: usize, within| {
+        client.call(server.address, Method::POST, "/v1/length", vec![b'x'; size].into(), within)
+    };
+    assert_eq!(post(50_000, SOON).await.unwrap().body, "50000");
+    // The slow one's bytes may still be on their way when a large one comes: it is held up once they have arrived.
+    while post(100_000, Duration::from_millis(200)).await.is_ok() {}
+    slow.write_all(&[b'x'; 100_000]).await.unwrap();
+    assert_eq!(post(100_000, SOON).await.unwrap().body, "100000");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn no_body_is_read_of_those_who_have_no_token() {
+    let secret = Secret::new("body", "right");
+    let server = start(Guard::Token(secret.file())).await;
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"POST /v1/length HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(SOON, stream.read_exact(&mut answer)).await.expect("it does not wait for the body").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
     server.stop().await;
 }
 

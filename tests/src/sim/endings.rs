@@ -32,6 +32,10 @@ impl World {
         let states = self.nodes[node].server.as_ref().map(super::server::Server::export_states).unwrap_or_default();
         let may = super::mutation::may_cancel(self.mutation, &states);
         if may {
+            let now = self.now;
+            if let Some(agent) = self.nodes[node].agent.as_mut() {
+                agent.moves.swept_at = Some(now);
+            }
             self.with_server(node, |server, _| server.cancel_exports());
         }
         may
@@ -89,7 +93,7 @@ impl World {
             return self.wake(node, 1);
         }
         match how {
-            Err(Stop::Unwanted) => self.set_piece(node, target, None),
+            Err(Stop::Unwanted | Stop::Swept) => self.set_piece(node, target, None),
             Err(Stop::Queued(reason)) => {
                 self.end_job(node, target, |memory, driver| memory.tries.gave_way(driver, &reason));
             }

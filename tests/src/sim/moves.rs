@@ -12,6 +12,7 @@ use redisnode_proto::topology::Direction;
 use redisnode_proto::{Generation, Millis, NodeName, Slot, SlotSet};
 
 use super::call::Body;
+use super::clock::Time;
 use super::data::Key;
 use super::ids::Id;
 use super::pieces::{Memory, Piece};
@@ -30,6 +31,8 @@ pub(crate) struct Moves {
     pub(super) stopped: BTreeMap<Slot, String>,
     /// What became of the tries of each pair that has slots to move.
     pub(super) memory: BTreeMap<NodeName, Memory>,
+    /// When all exports of the own server were cancelled last.
+    pub(super) swept_at: Option<Time>,
 }
 
 pub(super) struct Move {

@@ -48,6 +48,7 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 pub(super) enum Stop {
     Unwanted,
+    Swept,
     Queued(String),
     Failed(String),
 }
@@ -116,7 +117,11 @@ impl World {
                 if silent_since.is_some_and(|since| now > since + SILENT_AT_MOST) {
                     return self.give_up(node, target, job, Stop::Failed("the target's agent is silent".into()));
                 }
-                let phase = self.export_of(node, &piece, job);
+                let phase = self.export_of(node, &piece, job, began);
+                if phase == Some(Phase::Swept) {
+                    self.set_step(node, target, Step::Over { until: now + KNOWN_WITHIN, how: Err(Stop::Swept) });
+                    return self.wake(node, 1);
+                }
                 let queued = if phase == Some(Phase::Queued) { queued + (now - looked) } else { queued };
                 let within = deadline(piece.keys, KEY_BYTES).0;
                 if let Some(Phase::Over(how)) = phase {
@@ -134,8 +139,8 @@ impl World {
                 }
             }
             Step::Ending { job, until, why } => {
-                let phase = self.export_of(node, &piece, job);
-                if matches!(phase, Some(Phase::Over(_))) || now > until {
+                let phase = self.export_of(node, &piece, job, now);
+                if matches!(phase, Some(Phase::Over(_) | Phase::Swept)) || now > until {
                     self.set_step(node, target, Step::Over { until: now + KNOWN_WITHIN, how: Err(why) });
                     self.wake(node, 1);
                 } else {
@@ -149,15 +154,16 @@ impl World {
         }
     }
 
-    /// The own server's word for an export; an import's comes from the target's agent.
-    fn export_of(&self, node: usize, piece: &Piece, job: Option<u64>) -> Option<Phase> {
+    /// The own server's word for an export that began then; an import's comes from the target's agent.
+    fn export_of(&self, node: usize, piece: &Piece, job: Option<u64>, began: Time) -> Option<Phase> {
         if piece.driver != DriverKind::MigrateSlots {
             return None;
         }
         let server = self.nodes[node].server.as_ref()?;
         let shown = job.and_then(|job| server.export_shown(job));
         let forgotten = || Phase::Over(Some("the server has forgotten the job".into()));
-        Some(shown.map_or_else(forgotten, |(state, message)| export_phase(state, &message)))
+        let swept = self.nodes[node].agent.as_ref().and_then(|agent| agent.moves.swept_at).is_some_and(|at| at >= began);
+        Some(shown.map_or_else(forgotten, |(state, message)| export_phase(state, &message, swept)))
     }
 
     fn request(&self, node: usize, piece: &Piece, cancel: bool) -> Option<ReceiveRequest> {

@@ -4,6 +4,7 @@
 //! The binaries are found by REDISNODE_BIN: `make test` and `make test-e2e` set it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod abuse;
 mod configure;
 mod create;
 mod drivers;
@@ -12,6 +13,7 @@ mod handoff;
 mod held;
 mod large_keys;
 mod mixed;
+mod other_uses;
 mod restart;
 mod room;
 mod run;

@@ -24,7 +24,7 @@ pub const GROUP_BYTES: u64 = 16 << 20;
 /// Few slots where the marks do not survive a failover: what is open then has to be opened again by the replica that
 /// takes over, while its writes are paused.
 pub const fn group_limit(marks_survive: bool) -> GroupLimit {
-    GroupLimit { slots: if marks_survive { 256 } else { 64 }, keys: 1500 }
+    GroupLimit { slots: if marks_survive { 256 } else { 64 }, keys: 4000 }
 }
 
 /// Over how many connections `SETSLOT` goes to one server. Where the marks are replicated, each waits for the replicas

@@ -47,12 +47,16 @@ pub enum Phase {
     Queued,
     /// It is over; the servers' words if it did not end well.
     Over(Option<String>),
+    /// It was ended together with a job of another pair, which is nobody's failure: it is begun again.
+    Swept,
 }
 
 /// The phase of an export as `CLUSTER GETSLOTMIGRATIONS` shows it. What this reader does not know is under way: only the
-/// servers' own last words end a job.
-pub fn export_phase(state: &str, message: &str) -> Phase {
+/// servers' own last words end a job. `swept` says whether all exports of the server were cancelled since this one began, for
+/// the sake of another pair: the server cannot cancel one alone.
+pub fn export_phase(state: &str, message: &str, swept: bool) -> Phase {
     match state {
+        "cancelled" if swept => Phase::Swept,
         "success" => Phase::Over(None),
         "failed" | "cancelled" if message.is_empty() => Phase::Over(Some(format!("the server says {state}"))),
         "failed" | "cancelled" => Phase::Over(Some(message.to_owned())),
@@ -156,11 +160,18 @@ mod tests {
     #[test]
     fn only_the_servers_last_words_end_a_job() {
         for state in ["connecting", "snapshotting", "failover-granted", "a state of tomorrow"] {
-            assert_eq!(export_phase(state, ""), Phase::Running, "{state}");
+            assert_eq!(export_phase(state, "", false), Phase::Running, "{state}");
         }
-        assert_eq!(export_phase("waiting-to-snapshot", ""), Phase::Queued);
-        assert_eq!(export_phase("success", ""), Phase::Over(None));
-        assert_eq!(export_phase("failed", "Data was flushed"), Phase::Over(Some("Data was flushed".into())));
+        assert_eq!(export_phase("waiting-to-snapshot", "", false), Phase::Queued);
+        assert_eq!(export_phase("success", "", true), Phase::Over(None));
+        assert_eq!(export_phase("failed", "Data was flushed", true), Phase::Over(Some("Data was flushed".into())));
+    }
+
+    #[test]
+    fn a_job_that_was_cancelled_for_another_pairs_sake_has_not_failed() {
+        assert_eq!(export_phase("cancelled", "", true), Phase::Swept);
+        assert_eq!(export_phase("cancelled", "", false), Phase::Over(Some("the server says cancelled".into())));
+        assert_eq!(export_phase("failed", "no", true), Phase::Over(Some("no".into())), "it failed before");
     }
 
     #[test]

@@ -41,9 +41,10 @@ impl Latencies {
 const FULL: u64 = 1000;
 const LEAST: u64 = 50;
 
-/// Keys of a piece for each millisecond that clients may be held up at p99, and the least.
+/// Keys of a piece for each millisecond that clients may be held up at p99, and the least: smaller pieces hold clients up for
+/// longer, not shorter (see [`Speed::piece`]).
 const KEYS_PER_MILLI: u64 = 2_000;
-const LEAST_KEYS: u64 = 5_000;
+const LEAST_KEYS: u64 = 10_000;
 
 /// The share of the full speed that the latency leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +93,8 @@ impl Speed {
     pub fn piece(&self, most: u64) -> u64 {
         let Some(bound) = self.bound else { return most };
         let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-        let full = millis.saturating_mul(KEYS_PER_MILLI).max(LEAST_KEYS);
-        (full.saturating_mul(self.share.max(FULL / 2)) / FULL).min(most)
+        let full = millis.saturating_mul(KEYS_PER_MILLI);
+        (full.saturating_mul(self.share) / FULL).max(LEAST_KEYS).min(most)
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::shared::whole;
 use super::closing::Closer;
 use super::drive::pair;
 use super::driver::{Driver, End, Task, Wanted};
-use super::find::{Found, Sizes, find, weigh};
+use super::find::{Batch, Found, find};
 use super::functions;
 use super::jobs::still_wanted;
 use super::opening::Opener;
@@ -68,7 +68,7 @@ struct Group {
     slots: Vec<Slot>,
     /// They were open before, by an earlier job or an earlier life of this agent or of its server.
     resumed: bool,
-    found: Found,
+    batches: Vec<Batch>,
 }
 
 impl Mover {
@@ -100,12 +100,12 @@ impl Mover {
         let mut moving = next(&mut self.opener, task, &mut self.begun).await?;
         let mut closing = Vec::new();
         while moving.is_some() || !closing.is_empty() {
-            let Group { slots, resumed, found } = moving.take().unwrap_or_default();
+            let Group { slots, resumed, batches } = moving.take().unwrap_or_default();
             let foreign = |slot: &Slot| resumed && !self.pair.shared.jobs.open.is_ours(*slot);
             self.shipper.resumed.extend(slots.iter().copied().filter(foreign));
             let Self { opener, closer, shipper, begun, .. } = self;
             let (shipped, closed, opened) = tokio::join!(
-                shipper.ship(found.batches, task),
+                shipper.ship(batches, task),
                 close(closer, task, &closing),
                 next(opener, task, begun)
             );
@@ -114,28 +114,33 @@ impl Mover {
                 moved();
             }
             moving = opened?;
-            self.finish(task, found.more).await?;
+            self.finish(task, &slots).await?;
             closing = slots.into_iter().filter(|slot| !self.shipper.stuck.contains_key(slot)).collect();
         }
         Ok(())
     }
 
-    /// Slots with very many keys are looked at again until nothing is left, or nothing changes any more.
-    async fn finish(&mut self, task: &Task, mut more: Vec<Slot>) -> Result<(), String> {
+    /// Slots that hold keys still, since they had very many or got new ones before they were opened, are looked at again
+    /// until nothing is left, or nothing changes any more.
+    async fn finish(&mut self, task: &Task, slots: &[Slot]) -> Result<(), String> {
         let mut patience = Patience::default();
-        more.retain(|slot| !self.shipper.stuck.contains_key(slot));
-        while !more.is_empty() {
-            let counts = count(&mut self.own, &more).await.map_err(|error| whole(&error))?;
+        let mut left = slots.to_vec();
+        loop {
+            left.retain(|slot| !self.shipper.stuck.contains_key(slot));
+            if left.is_empty() {
+                return Ok(());
+            }
+            let mut counts = count(&mut self.own, &left).await.map_err(|error| whole(&error))?;
+            counts.retain(|(_, keys)| *keys > 0);
             match patience.look(counts.iter().map(|(_, keys)| keys).sum()) {
-                Verdict::Empty => break,
+                Verdict::Empty => return Ok(()),
                 Verdict::GoOn => {}
                 Verdict::GiveUp { reason } => return Err(reason),
             }
-            let found = find(&mut self.own, &more, &Sizes::new()).await.map_err(|error| whole(&error))?;
-            self.shipper.ship(found.batches, task).await?;
-            more.retain(|slot| !self.shipper.stuck.contains_key(slot));
+            left = counts.into_iter().map(|(slot, _)| slot).collect();
+            let found = find(&mut self.own, &left).await.map_err(|error| whole(&error))?;
+            self.shipper.ship(found.batches(&left.iter().copied().collect()), task).await?;
         }
-        Ok(())
     }
 
     /// Nothing of this job is open any more, or it stays open and is said: the replicas are told what is left.
@@ -152,29 +157,33 @@ impl Mover {
 
 /// Opens the next group, if the job still wants one.
 async fn next(opener: &mut Opener, task: &Task, begun: &mut Begun) -> Result<Option<Group>, String> {
-    let Some(Chosen { slots, resume, sizes }) = choose(opener, task, begun).await.map_err(|error| whole(&error))?
+    let Some(Chosen { slots, found }) = choose(opener, task, begun).await.map_err(|error| whole(&error))?
     else {
         return Ok(None);
     };
+    let resume = found.is_none();
     let opened = opener.open(&slots, resume).await?;
     // What was to be resumed is opened again or closed; either way this job has done with it.
     begun.slots.extend(opened.iter().chain(slots.iter().filter(|_| resume)).copied());
-    let found = find(&mut opener.own, &opened, &sizes).await.map_err(|error| whole(&error))?;
+    let found = match found {
+        Some(found) => found,
+        None => find(&mut opener.own, &opened).await.map_err(|error| whole(&error))?,
+    };
+    let is_open: SlotSet = opened.iter().copied().collect();
     let wanted = task.wanted.borrow().clone();
     task.shown.note(|job| {
         job.stalled = None;
-        let unclosed = job.remaining.intersection(&begun.slots).union(&opened.iter().copied().collect());
+        let unclosed = job.remaining.intersection(&begun.slots).union(&is_open);
         job.remaining = still_wanted(&wanted, &begun.slots).union(&unclosed);
     });
-    Ok(Some(Group { slots: opened, resumed: resume, found }))
+    Ok(Some(Group { slots: opened, resumed: resume, batches: found.batches(&is_open) }))
 }
 
 /// Slots to be opened together.
 struct Chosen {
     slots: Vec<Slot>,
-    /// They are open already.
-    resume: bool,
-    sizes: Sizes,
+    /// Their keys; nothing yet if they are open already.
+    found: Option<Found>,
 }
 
 /// What to open next, by what is wanted now: it may change while slots are looked at and left alone.
@@ -187,26 +196,23 @@ async fn choose(opener: &mut Opener, task: &Task, begun: &mut Begun) -> Result<O
         }
         let slots = opener.choose(&left, &open).await?;
         if slots.iter().any(|slot| open.contains(*slot)) {
-            return Ok(Some(Chosen { slots, resume: true, sizes: Sizes::new() }));
+            return Ok(Some(Chosen { slots, found: None }));
         }
-        let (slots, sizes) = without_too_large(opener, slots, begun).await?;
+        let found = find(&mut opener.own, &slots).await?;
+        let slots = without_too_large(slots, &found, begun);
         if !slots.is_empty() {
-            return Ok(Some(Chosen { slots, resume: false, sizes }));
+            return Ok(Some(Chosen { slots, found: Some(found) }));
         }
     }
 }
 
 /// Leaves slots alone in which a key is too large.
-async fn without_too_large(
-    opener: &mut Opener,
-    mut chosen: Vec<Slot>,
-    begun: &mut Begun,
-) -> Result<(Vec<Slot>, Sizes), RespError> {
-    let (sizes, too_large) = weigh(&mut opener.own, &chosen, begun.node_timeout).await?;
+fn without_too_large(mut chosen: Vec<Slot>, found: &Found, begun: &mut Begun) -> Vec<Slot> {
+    let too_large = found.too_large(begun.node_timeout);
     chosen.retain(|slot| too_large.iter().all(|key| key.slot != *slot));
     begun.slots.extend(too_large.iter().map(|key| key.slot));
     begun.left.extend(too_large);
-    Ok((chosen, sizes))
+    chosen
 }
 
 async fn close(closer: &mut Closer, task: &Task, slots: &[Slot]) -> Result<u32, String> {

@@ -1,10 +1,8 @@
 //! The keys of slots: listed, measured, and split into what one `MIGRATE` each can take.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use redisnode_agent_core::migration::{Attempt, BatchLimit, Key, SAMPLES, TooLarge, batches, look_again};
-use redisnode_proto::{Millis, Slot};
+use redisnode_proto::{Millis, Slot, SlotSet};
 
 use crate::resp::{Command, Lanes, Reply, RespError};
 
@@ -44,79 +42,64 @@ impl Batch {
     }
 }
 
-/// Sizes in memory of keys that were looked at before, bytes. One that has changed since goes by its old size.
-pub(super) type Sizes = HashMap<Bytes, u64>;
-
-/// What a look at open slots has found.
+/// The keys of slots and their sizes in memory: one that changes later goes by its old size, and one that is new is found
+/// when the slots are counted.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) batches: Vec<Batch>,
-    /// Slots that hold more keys than one look takes.
-    pub(super) more: Vec<Slot>,
+    keys: Vec<(Slot, Key<Bytes>)>,
 }
 
-/// Looks at the keys of slots before they are opened: their sizes, and the first key of each slot that cannot be moved.
-pub(super) async fn weigh(
-    own: &mut Lanes,
-    slots: &[Slot],
-    node_timeout: Millis,
-) -> Result<(Sizes, Vec<TooLarge>), RespError> {
-    let (names, _) = list(own, slots).await?;
-    let keys = measure(own, &names).await?;
-    let mut too_large: Vec<TooLarge> = Vec::new();
-    let mut sizes = Sizes::with_capacity(keys.len());
-    for (slot, Key { name, bytes }) in keys {
-        let Some(bytes) = bytes else { continue };
-        if TooLarge::is(bytes, node_timeout) && too_large.last().is_none_or(|last| last.slot != slot) {
-            too_large.push(TooLarge { slot, name: String::from_utf8_lossy(&name).into_owned(), bytes });
+impl Found {
+    /// The first key of each slot that is too large to be moved.
+    pub(super) fn too_large(&self, node_timeout: Millis) -> Vec<TooLarge> {
+        let mut too_large: Vec<TooLarge> = Vec::new();
+        for (slot, Key { name, bytes }) in &self.keys {
+            let Some(bytes) = bytes.filter(|bytes| TooLarge::is(*bytes, node_timeout)) else { continue };
+            if too_large.last().is_none_or(|last| last.slot != *slot) {
+                let name = String::from_utf8_lossy(name).into_owned();
+                too_large.push(TooLarge { slot: *slot, name, bytes });
+            }
         }
-        sizes.insert(name, bytes);
+        too_large
     }
-    Ok((sizes, too_large))
-}
 
-/// The keys of the slots as batches, each of one slot (the servers refuse others). Slots that are open at their source
-/// get no new keys, so a list stays good.
-pub(super) async fn find(own: &mut Lanes, slots: &[Slot], known: &Sizes) -> Result<Found, RespError> {
-    let (names, more) = list(own, slots).await?;
-    let new: Vec<_> = names.iter().filter(|(_, name)| !known.contains_key(name)).cloned().collect();
-    let new = measure(own, &new).await?;
-    let known = names.into_iter().filter_map(|(slot, name)| {
-        let bytes = known.get(&name).copied()?;
-        Some((slot, Key { name, bytes: Some(bytes) }))
-    });
-    let mut keys: Vec<_> = known.chain(new).collect();
-    keys.sort_by_key(|(slot, _)| *slot);
-    let mut found = Found { batches: Vec::new(), more };
-    let mut keys = keys.into_iter().peekable();
-    while let Some((slot, first)) = keys.next() {
-        let mut of_slot = vec![first];
-        while let Some((_, key)) = keys.next_if(|(of, _)| *of == slot) {
-            of_slot.push(key);
+    /// The keys of these slots as batches, each of one slot (the servers refuse others).
+    pub(super) fn batches(self, slots: &SlotSet) -> Vec<Batch> {
+        let mut keys = self.keys.into_iter().filter(|(slot, _)| slots.contains(*slot)).peekable();
+        let mut found = Vec::new();
+        while let Some((slot, first)) = keys.next() {
+            let mut of_slot = vec![first];
+            while let Some((_, key)) = keys.next_if(|(of, _)| *of == slot) {
+                of_slot.push(key);
+            }
+            found.extend(batches(of_slot, LIMIT).into_iter().map(|keys| Batch {
+                slot,
+                bytes: keys.iter().map(|key| key.bytes.unwrap_or(LIMIT.bytes)).sum(),
+                keys: keys.into_iter().map(|key| key.name).collect(),
+                attempts: Vec::new(),
+            }));
         }
-        found.batches.extend(batches(of_slot, LIMIT).into_iter().map(|keys| Batch {
-            slot,
-            bytes: keys.iter().map(|key| key.bytes.unwrap_or(LIMIT.bytes)).sum(),
-            keys: keys.into_iter().map(|key| key.name).collect(),
-            attempts: Vec::new(),
-        }));
+        found
     }
-    Ok(found)
 }
 
-/// Names of the keys of slots, and the slots that have more of them.
-async fn list(own: &mut Lanes, slots: &[Slot]) -> Result<(Vec<(Slot, Bytes)>, Vec<Slot>), RespError> {
+/// Looks at the keys of slots, at the first ones where there are very many. Slots that are open at their source get no new
+/// ones.
+pub(super) async fn find(own: &mut Lanes, slots: &[Slot]) -> Result<Found, RespError> {
+    let names = list(own, slots).await?;
+    Ok(Found { keys: measure(own, &names).await? })
+}
+
+/// Names of the keys of slots.
+async fn list(own: &mut Lanes, slots: &[Slot]) -> Result<Vec<(Slot, Bytes)>, RespError> {
     let list = |slot: &Slot| Command::new("CLUSTER").arg("GETKEYSINSLOT").arg(slot.to_string()).number(SCAN);
     let commands: Vec<Command> = slots.iter().map(list).collect();
-    let (mut names, mut more) = (Vec::new(), Vec::new());
+    let mut names = Vec::new();
     for (slot, reply) in slots.iter().zip(own.pipeline(&commands).await?) {
         let keys = reply.array("CLUSTER GETKEYSINSLOT")?;
-        if keys.len() >= SCAN as usize {
-            more.push(*slot);
-        }
         names.extend(keys.into_iter().filter_map(Reply::into_bytes).map(|name| (*slot, name)));
     }
-    Ok((names, more))
+    Ok(names)
 }
 
 /// Sizes in memory, from one sample of each collection: constant time whatever its length. The few that look large are
@@ -139,8 +122,9 @@ async fn measure(own: &mut Lanes, names: &[(Slot, Bytes)]) -> Result<Vec<(Slot, 
 }
 
 async fn sizes(own: &mut Lanes, names: &[(Slot, Bytes)], samples: u32) -> Result<Vec<(Slot, Key<Bytes>)>, RespError> {
-    let usage = |name: &Bytes| Command::new("MEMORY").arg("USAGE").bytes(name.clone()).arg("SAMPLES").number(samples);
-    let commands: Vec<Command> = names.iter().map(|(_, name)| usage(name)).collect();
+    // Every key of a move passes here: its name is all that is written anew.
+    let usage = Command::new("MEMORY").args_from(["USAGE", "key", "SAMPLES"]).number(samples);
+    let commands: Vec<Command> = names.iter().map(|(_, name)| usage.with(2, name.clone())).collect();
     let mut keys = Vec::with_capacity(names.len());
     for ((slot, name), reply) in names.iter().zip(own.pipeline(&commands).await?) {
         let bytes = match reply {

@@ -14,5 +14,6 @@ pub(super) async fn carry(own: &mut Lanes, remote: &mut Lanes) -> Result<(), Res
         return Ok(());
     }
     let Reply::Bulk(dump) = own.demand(&Command::new("FUNCTION").arg("DUMP")).await? else { return Ok(()) };
-    remote.demand(&Command::new("FUNCTION").arg("RESTORE").bytes(dump)).await.map(drop)
+    // Another source may have carried them there since they were listed: that is no failure of this job.
+    remote.demand(&Command::new("FUNCTION").arg("RESTORE").bytes(dump).arg("REPLACE")).await.map(drop)
 }

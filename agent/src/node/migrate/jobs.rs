@@ -1,6 +1,7 @@
 //! The moves that run: one per target, started, changed and stopped by what the core wants now.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(in crate::node) struct Jobs {
     pub(super) open: OpenNow,
     /// Held while a job of the own server begins: it does not tell its name.
     pub(super) beginning: tokio::sync::Mutex<()>,
+    /// How often all exports of the own server were cancelled for the sake of one.
+    pub(super) sweeps: AtomicU64,
     /// Held while a piece goes to a server that pulls it: the own one serves one at a time.
     pub(super) importing: Arc<tokio::sync::Mutex<()>>,
     throttle: Mutex<Throttle>,

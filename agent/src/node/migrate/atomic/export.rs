@@ -1,6 +1,7 @@
 //! Pieces that the source's server pushes: `CLUSTER MIGRATESLOTS`, Valkey 9.0 and later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use redisnode_agent_core::migration::{DriverKind, Phase, Speed, export_phase, in_the_way, may_cancel};
 use redisnode_proto::SlotSet;
@@ -22,12 +23,14 @@ pub(in super::super) struct Export {
     own: Lanes,
     /// The running job's name.
     job: Option<String>,
+    /// The sweeps before it began.
+    sweeps: u64,
     is_set_up: bool,
 }
 
 impl Export {
     pub(in super::super) fn new(pair: &Pair) -> Self {
-        Self { pair: pair.clone(), own: pair.own_lanes(), job: None, is_set_up: false }
+        Self { pair: pair.clone(), own: pair.own_lanes(), job: None, sweeps: 0, is_set_up: false }
     }
 
     /// Lets the job end under steady writes, unless the user has said what the server should do.
@@ -42,6 +45,10 @@ impl Export {
             self.own.demand(&Command::new("CONFIG").args_from(["SET", name, value])).await?;
         }
         Ok(())
+    }
+
+    fn sweeps_now(&self) -> u64 {
+        self.pair.shared.jobs.sweeps.load(Ordering::Relaxed)
     }
 
     async fn jobs(&mut self) -> Result<Vec<BTreeMap<String, String>>, RespError> {
@@ -61,6 +68,7 @@ impl Export {
             Ok(Some(what)) => return Ok(Begun::Waits(format!("the source cannot begin: {what}"))),
             Err(error) => return Ok(Begun::Waits(format!("the source's state is not known: {error}"))),
         }
+        self.sweeps = self.sweeps_now();
         let before: BTreeSet<String> =
             self.jobs().await?.into_iter().filter_map(|job| job.get("name").cloned()).collect();
         let command = Command::new("CLUSTER").args_from(["MIGRATESLOTS", "SLOTSRANGE"]);
@@ -120,8 +128,8 @@ impl Mover for Export {
             return Ok(Phase::Over(Some("the server has forgotten the job".into())));
         };
         let field = |name: &str| job.get(name).map(String::as_str).unwrap_or_default();
-        let phase = export_phase(field("state"), field("message"));
-        if matches!(phase, Phase::Over(_)) {
+        let phase = export_phase(field("state"), field("message"), self.sweeps_now() != self.sweeps);
+        if matches!(phase, Phase::Over(_) | Phase::Swept) {
             // Nothing of it is left to be cancelled: the command would end the jobs of other pairs.
             self.job = None;
         }
@@ -130,9 +138,12 @@ impl Mover for Export {
 
     /// Ends every export of the server: there is no way to end one. Jobs of other pairs begin their pieces again.
     async fn cancel(&mut self) {
-        if self.job.is_some()
-            && let Err(error) = cancel_exports(&mut self.own).await
-        {
+        if self.job.is_none() {
+            return;
+        }
+        // Counted before it happens: who is swept must not see the end before the count.
+        self.pair.shared.jobs.sweeps.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = cancel_exports(&mut self.own).await {
             tracing::info!(error = %whole(&error), "a job of the server cannot be cancelled; it ends by itself");
         }
     }

@@ -120,7 +120,7 @@ async fn pieces<M: Mover>(task: &Task, pair: &Pair, mover: &mut M, moved: impl F
             continue;
         }
         match over {
-            Err(Stop::Unwanted) => {}
+            Err(Stop::Unwanted | Stop::Swept) => {}
             Err(Stop::Queued(reason)) => return Err(End::InTheWay(reason)),
             Err(Stop::Failed(reason)) => return Err(End::Failed(stayed(&slots, &arrived, &reason))),
             Ok(()) => return Err(End::Failed(stayed(&slots, &arrived, "the servers say that all went well"))),
@@ -181,6 +181,7 @@ async fn begin<M: Mover>(task: &Task, mover: &mut M, slots: &SlotSet) -> Result<
 /// Why a piece was given up.
 enum Stop {
     Unwanted,
+    Swept,
     Queued(String),
     Failed(String),
 }
@@ -192,6 +193,7 @@ async fn carry_through<M: Mover>(task: &Task, mover: &mut M, slots: &SlotSet, wi
     loop {
         let phase = match mover.look().await {
             Ok(Phase::Over(None)) => return Ok(()),
+            Ok(Phase::Swept) => return Err(Stop::Swept),
             Ok(Phase::Over(Some(reason))) => {
                 mover.cancel().await;
                 return Err(Stop::Failed(reason));
@@ -228,7 +230,7 @@ async fn give_up<M: Mover>(mover: &mut M) {
     let until = Instant::now() + CANCELLED_WITHIN;
     loop {
         mover.cancel().await;
-        if Instant::now() >= until || matches!(mover.look().await, Ok(Phase::Over(_)) | Err(_)) {
+        if Instant::now() >= until || matches!(mover.look().await, Ok(Phase::Over(_) | Phase::Swept) | Err(_)) {
             return;
         }
         sleep(LOOK_EVERY).await;
