@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Connection, RedisError, Value, cmd};
 
-use crate::view::{self, slot_of};
-use crate::wait::wait_until;
+use crate::view::{self, Node, View, slot_of};
+use crate::wait::{check, wait_until};
 
 /// How long a replica may take to have everything, and a primary to drop what it has given away.
 const CAUGHT_UP: Duration = Duration::from_secs(30);
@@ -25,6 +25,20 @@ type Keys = BTreeMap<Vec<u8>, (u64, i64)>;
 #[track_caller]
 pub fn wait_same(ports: &[u16]) -> Vec<Vec<u8>> {
     wait_until(CAUGHT_UP, "replicas hold what their primaries hold", || same(ports))
+}
+
+/// Whether every replica has come to where its primary was when this was asked. One that has just synced is linked before it
+/// has what was written meanwhile.
+pub fn caught_up(view: &View) -> Result<(), String> {
+    let at = |node: &Node| node.at().unwrap_or_else(|| node.port.into());
+    for owner in view.owners() {
+        let offset = view::number(at(owner), "master_repl_offset")?;
+        for replica in view.replicas_of(&owner.id) {
+            let has = view::number(at(replica), "slave_repl_offset")?;
+            check(has >= offset, || format!("{has} of {offset}: {replica:?}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether all is as above now: the keys in order, or the first differences.

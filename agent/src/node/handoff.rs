@@ -9,6 +9,7 @@ use redisnode_proto::event::Severity;
 use redisnode_proto::judge::{Candidate, best_replica, is_in_sync_with, knows_slots_of};
 use redisnode_proto::message::{Outcome, TakeoverRequest};
 use redisnode_proto::report::{Report, Running};
+use redisnode_proto::topology::Role;
 use redisnode_proto::{NodeId, NodeName, Offset, SlotSet};
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ const HELD_BEFORE_STOP: Duration = Duration::from_secs(5);
 /// A successor tells everybody at once; a ping later it is seen in any case.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 const ASK_WITHIN: Duration = Duration::from_millis(500);
+/// What `ROLE` calls a replica.
+const REPLICA: &str = "slave";
 
 impl Reconciler {
     /// Begins a handoff, if none is under way.
@@ -70,9 +73,10 @@ async fn run(shared: &Arc<Shared>, to: Option<NodeName>) -> Outcome {
     if !shared.jobs.wait_until_idle(CLOSE_WITHIN).await {
         return refused("slots that are open could not be finished in time; try again when the move is over");
     }
-    let Some(me) = shared.state().server.running().map(|running| running.view.me.clone()) else {
-        return refused("the server does not answer");
-    };
+    let Some((me, role)) = role(shared) else { return refused("the server does not answer") };
+    if role != Role::Primary {
+        return refused("its server is a replica, and has nothing to hand over");
+    }
     let chosen = match caught_up(shared, to.as_ref(), &me).await {
         Ok(chosen) => chosen,
         Err(error) => return refused(&format!("the server does not answer: {}", whole(&error))),
@@ -93,6 +97,11 @@ async fn run(shared: &Arc<Shared>, to: Option<NodeName>) -> Outcome {
     }
 }
 
+fn role(shared: &Shared) -> Option<(NodeId, Role)> {
+    let state = shared.state();
+    state.server.running().map(|running| (running.view.me.clone(), running.replication.role))
+}
+
 async fn ask(
     shared: &Shared,
     name: &NodeName,
@@ -105,40 +114,53 @@ async fn ask(
 
 /// Primaries that have voted for this shard a moment ago do not vote again: this server holds its writes, and says up to
 /// where the replica must have come. Whatever happens, the hold ends by itself.
-async fn held(shared: &Shared, name: &NodeName, address: SocketAddr, me: NodeId) -> Outcome {
-    let mut own = match hold(shared).await {
-        Ok(own) => own,
+async fn held(shared: &Arc<Shared>, name: &NodeName, address: SocketAddr, me: NodeId) -> Outcome {
+    let (mut own, held_at) = match hold(shared).await {
+        Ok(Some(held)) => held,
+        Ok(None) => return elected(shared, name).await,
         Err(error) => return refused(&format!("writes cannot be held for the handoff: {}", whole(&error))),
     };
-    let request = TakeoverRequest { from: me, held_at: Some(own.1) };
+    let request = TakeoverRequest { from: me, held_at: Some(held_at) };
     let deadline = Instant::now() + if shared.state().stopping { HELD_BEFORE_STOP } else { HELD_AT_MOST };
     let outcome = loop {
         let outcome = ask(shared, name, address, request.clone()).await;
         // What was ordered may still be obeyed: the hold is renewed, and the same one is asked again how it ended.
         let unsettled = matches!(outcome, Ok(Outcome::Pending { .. }) | Err(_));
-        if !unsettled || Instant::now() >= deadline || own.0.demand(&pause()).await.is_err() {
+        if !unsettled || Instant::now() >= deadline || own.demand(&pause()).await.is_err() {
             break outcome;
         }
     };
     let may_flow = match &outcome {
         // The hold lasts until this server has seen its successor, so that none is acknowledged in between.
-        Ok(Outcome::Done { .. }) => became_replica(&mut own.0).await,
+        Ok(Outcome::Done { .. }) => became_replica(&mut own).await,
         Ok(Outcome::Refused { .. }) => true,
         // Nobody knows: the hold ends by itself.
         Ok(Outcome::Pending { .. }) | Err(_) => false,
     };
-    if may_flow && let Err(error) = own.0.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {
-        tracing::warn!(error = %whole(&error), "writes stay held for some seconds");
+    if may_flow {
+        let_flow(&mut own).await;
     }
     outcome.unwrap_or_else(|reason| refused(&reason))
 }
 
-/// Holds writes; the offset has everything that was ever acknowledged.
-async fn hold(shared: &Shared) -> Result<(Connection, Offset), RespError> {
+/// Holds writes; the offset has everything that was ever acknowledged. Nothing is held by a server that is a replica already:
+/// it may be the primary again before a hold has ended by itself, and would hold up its clients (seen: 3.6 s).
+async fn hold(shared: &Shared) -> Result<Option<(Connection, Offset)>, RespError> {
     let mut own = connect(shared).await?;
     own.demand(&pause()).await?;
-    let offset = offset(&mut own).await?;
-    Ok((own, offset))
+    match offset(&mut own).await {
+        Ok(Some(offset)) => Ok(Some((own, offset))),
+        other => {
+            let_flow(&mut own).await;
+            other.map(|_| None)
+        }
+    }
+}
+
+async fn let_flow(own: &mut Connection) {
+    if let Err(error) = own.demand(&Command::new("CLIENT").arg("UNPAUSE")).await {
+        tracing::warn!(error = %whole(&error), "writes stay held for some seconds");
+    }
 }
 
 async fn connect(shared: &Shared) -> Result<Connection, RespError> {
@@ -151,19 +173,36 @@ fn pause() -> Command {
     Command::new("CLIENT").arg("PAUSE").number(HOLD_MS).arg("WRITE")
 }
 
-/// A primary's own offset.
-async fn offset(own: &mut Connection) -> Result<Offset, RespError> {
+/// A primary's own offset; nothing of a replica.
+async fn offset(own: &mut Connection) -> Result<Option<Offset>, RespError> {
     let role = own.demand(&Command::new("ROLE")).await?.array("ROLE")?;
+    if role.first().and_then(Reply::as_text) == Some(REPLICA) {
+        return Ok(None);
+    }
     let offset = role.get(1).and_then(Reply::as_integer).and_then(|offset| u64::try_from(offset).ok());
     let offset = offset.ok_or_else(|| RespError::Protocol { what: "ROLE".into(), reason: "no offset".into() })?;
-    Ok(Offset(offset))
+    Ok(Some(Offset(offset)))
+}
+
+/// The votes came after all, and this server is a replica already. Nothing is ordered any more: it may follow another one.
+async fn elected(shared: &Arc<Shared>, name: &NodeName) -> Outcome {
+    let deadline = Instant::now() + SEEN_WITHIN;
+    while Instant::now() < deadline {
+        let mates = fresh_mates(shared, Some(name)).await;
+        let owner = mates.iter().filter_map(|mate| mate.server.running()?.view.myself());
+        if let Some(owner) = owner.into_iter().find(|node| node.role == Role::Primary && !node.slots.is_empty()) {
+            return Outcome::Done { primary: owner.id.clone(), name: name.clone() };
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    refused(&format!("its server is a replica now, and {name} does not show that it is its primary"))
 }
 
 async fn became_replica(own: &mut Connection) -> bool {
     let deadline = Instant::now() + SEEN_WITHIN;
     while Instant::now() < deadline {
         let role = own.demand(&Command::new("ROLE")).await.ok().and_then(Reply::into_array).unwrap_or_default();
-        if role.first().and_then(Reply::as_text) == Some("slave") {
+        if role.first().and_then(Reply::as_text) == Some(REPLICA) {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -177,7 +216,7 @@ async fn caught_up(shared: &Arc<Shared>, to: Option<&NodeName>, me: &NodeId) -> 
     let mut own = connect(shared).await?;
     let deadline = Instant::now() + CAUGHT_UP_WITHIN;
     loop {
-        let before = offset(&mut own).await?;
+        let Some(before) = offset(&mut own).await? else { return Ok(None) };
         let owned = {
             let state = shared.state();
             state.server.running().and_then(|running| Some(running.view.myself()?.slots.clone())).unwrap_or_default()

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::ConnectionLike;
 use redisnode_tests::cluster::{LocalCluster, Member, Which};
+use redisnode_tests::replicas;
 use redisnode_tests::servers::{self, Server};
 use redisnode_tests::turn::Turn;
 use redisnode_tests::view::{self, View};
@@ -158,17 +159,7 @@ pub(crate) fn missing(ports: &[u16], keys: &[String]) -> Vec<String> {
 
 /// Waits until every replica has everything that its primary has.
 pub(crate) fn wait_in_sync(cluster: &LocalCluster) {
-    wait_until(Duration::from_secs(20), "replicas have everything", || {
-        let view = cluster.agreed()?;
-        for owner in view.owners() {
-            let offset = view::number(owner.port, "master_repl_offset")?;
-            for replica in view.replicas_of(&owner.id) {
-                let has = view::number(replica.port, "slave_repl_offset")?;
-                check(has >= offset, || format!("{has} of {offset} on {}", replica.port))?;
-            }
-        }
-        Ok(())
-    });
+    wait_until(Duration::from_secs(20), "replicas have everything", || replicas::caught_up(&cluster.agreed()?));
 }
 
 /// What events tell of tries of moves that failed.

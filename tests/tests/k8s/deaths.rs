@@ -95,7 +95,7 @@ fn dies(scene: &Scene<'_>, cluster: &Cluster<'_, '_>, pod: &Pod, kill: impl FnOn
         let now = scene.namespace.pod(&pod.name)?;
         check(scene.kube.server_process(&now).is_some_and(|now| now != server), || format!("none: {now:?}"))
     });
-    cluster.wait_ready(6, SOON);
+    cluster.wait_caught_up(6, SOON);
     at
 }
 

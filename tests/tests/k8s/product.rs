@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redisnode_tests::at::At;
 use redisnode_tests::kube::{Image, Namespace, Pod};
+use redisnode_tests::replicas;
 use redisnode_tests::servers::Server;
 use redisnode_tests::view::{self, View};
 use redisnode_tests::wait::{check, wait_until};
@@ -124,17 +125,28 @@ impl<'n, 'k> Cluster<'n, 'k> {
     /// Waits until it is Ready in the newest edit of its spec, with so many pods, and until the servers agree.
     #[track_caller]
     pub(crate) fn wait_ready(&self, members: usize, within: Duration) -> View {
-        wait_until(within, "the cluster is Ready, and its servers agree", || {
-            let resource = self.resource()?;
-            let (wanted, seen) = (&resource["metadata"]["generation"], &resource["status"]["observedGeneration"]);
-            check(wanted == seen, || format!("generation {wanted}, seen {seen}: {}", resource["status"]))?;
-            let conditions = resource["status"]["conditions"].as_array().ok_or("no conditions")?;
-            let ready = conditions.iter().find(|condition| condition["type"] == "Ready").ok_or("no Ready")?;
-            check(ready["status"] == "True", || resource["status"].to_string())?;
-            let pods = self.pods()?;
-            check(pods.len() == members, || format!("{} pods", pods.len()))?;
-            let addresses: Vec<_> = pods.iter().filter(|pod| pod.ip.is_some()).map(|pod| pod.at(6379)).collect();
-            self.namespace.kube.inside(|| view::agreed(&addresses))
-        })
+        wait_until(within, "the cluster is Ready, and its servers agree", || self.ready(members))
+    }
+
+    fn ready(&self, members: usize) -> Result<View, String> {
+        let resource = self.resource()?;
+        let (wanted, seen) = (&resource["metadata"]["generation"], &resource["status"]["observedGeneration"]);
+        check(wanted == seen, || format!("generation {wanted}, seen {seen}: {}", resource["status"]))?;
+        let conditions = resource["status"]["conditions"].as_array().ok_or("no conditions")?;
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").ok_or("no Ready")?;
+        check(ready["status"] == "True", || resource["status"].to_string())?;
+        let pods = self.pods()?;
+        check(pods.len() == members, || format!("{} pods", pods.len()))?;
+        let addresses: Vec<_> = pods.iter().filter(|pod| pod.ip.is_some()).map(|pod| pod.at(6379)).collect();
+        self.namespace.kube.inside(|| view::agreed(&addresses))
+    }
+
+    /// Waits until it is so, and every replica has what its primary has: who dies then takes only its last moments along.
+    #[track_caller]
+    pub(crate) fn wait_caught_up(&self, members: usize, within: Duration) {
+        wait_until(within, "replicas have everything", || {
+            let view = self.ready(members)?;
+            self.namespace.kube.inside(|| replicas::caught_up(&view))
+        });
     }
 }
