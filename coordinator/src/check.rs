@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_coordinator_that_serves_is_ready() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(fleet::run(listener, AllShown::default(), Clock::start()));
         run(args(&address, 5)).await.unwrap();
@@ -72,7 +72,7 @@ mod tests {
     #[tokio::test]
     async fn where_nobody_serves_it_says_so() {
         // Bound and let go: nobody else gets it at once.
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         let said = run(args(&address, 0)).await.unwrap_err().to_string();

@@ -33,7 +33,6 @@ pub async fn run(args: LocalArgs) -> Result<(), Failure> {
     let root = args.dir.unwrap_or_else(|| Path::new(".").join(name));
     Opened::check(&root, name, args.port, wanted.spec.members())?;
     let listener = listen(args.listen)
-        .await
         .map_err(|error| Failure::Runtime(format!("{error}: choose another address with --listen")))?;
     let own = listener.local_addr().map_err(Failure::runtime)?;
 

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use redisnode_http::{Client, Guard, Token, serve};
+use redisnode_http::{Client, Guard, Token, serve, server};
 use redisnode_proto::Ledger;
 use redisnode_proto::report::ServerState;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -27,9 +26,7 @@ pub async fn run(mut args: AgentArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot use the folder {}", args.dir.display()))?;
     args.dir = args.dir.canonicalize().with_context(|| format!("cannot use the folder {}", args.dir.display()))?;
     let _lock = FolderLock::acquire(&args.dir.join("agent.lock"))?;
-    let listener = TcpListener::bind(args.listen()).await.with_context(|| {
-        format!("cannot listen on {}: end what uses this port, or choose another one", args.listen())
-    })?;
+    let listener = server::listen(args.listen()).context("end what uses this port, or choose another one")?;
     let token = Token::in_file(&args.token_file);
     let client = Client::new(Some(token.clone()));
     let (launcher, link) = LaunchClient::new(&args.dir);

@@ -53,7 +53,6 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         Failure::Input(format!("no way to a Kubernetes API server: {}; set KUBECONFIG, or run in a pod", whole(&error)))
     })?;
     let listener = listen(options.listen)
-        .await
         .map_err(|error| Failure::Runtime(format!("{error}: choose another address with --listen")))?;
     let all = AllShown::default();
     let mut tasks = JoinSet::new();

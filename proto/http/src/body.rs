@@ -15,8 +15,8 @@ use crate::request::Response;
 /// Largest body that is read, bytes. A Layout of a thousand members has less than a quarter of it.
 pub const BODY_LIMIT: usize = 4 << 20;
 
-/// Larger ones are read one after the other, bytes: an agent has little memory.
-const SMALL: usize = 64 << 10;
+/// Larger ones are read one after the other, bytes: an agent has little memory, and as many callers as connections.
+const SMALL: usize = 8 << 10;
 /// How much of a body that is too large is read and thrown away, bytes.
 const DISCARD_LIMIT: usize = 64 << 20;
 /// For the body of a request.

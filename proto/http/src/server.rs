@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{StatusCode, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::TOKEN_HEADER;
@@ -29,6 +29,8 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const BUFFER: usize = 16 << 10;
 /// For requests in flight when the server stops.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// Connections that wait to be accepted. Above it a client tries again after a second: a flood must not make probes wait.
+const BACKLOG: u32 = 1024;
 /// After a failed accept (no more file descriptors): long enough not to spin.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -191,9 +193,13 @@ fn sent(response: Response) -> hyper::Response<Full<Bytes>> {
     sent
 }
 
-/// Listens on `address`; the error names it.
-pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+/// Listens on `address`, in a runtime; the error names the address.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listener().map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }

@@ -140,7 +140,9 @@ impl Pods {
                 .entry(key)
                 .or_insert_with(|| Cluster::start(id, &self.runtime)),
         );
-        self.runtime.block_on(cluster.begin(member, address)).map_err(|error| wrong(&error))?;
+        // It listens, which belongs to a runtime.
+        let _entered = self.runtime.enter();
+        cluster.begin(member, address).map_err(|error| wrong(&error))?;
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
         self.api.patch(&path, &json!({"status": running(pod, ip)})).map(drop)
     }

@@ -103,7 +103,7 @@ fn halves(agent: SocketAddr, token: &str) {
     for _ in 0..100 {
         let mut stream = connect(agent);
         send(&mut stream, &head(token, 1 << 20));
-        send(&mut stream, &[b'['; 1 << 19]);
+        send(&mut stream, &vec![b'['; 1 << 19]);
         held.push(stream);
     }
 }
@@ -175,7 +175,9 @@ impl Watch {
     /// Now, and until now.
     fn assert_well(&self, after: &str) {
         assert!(!self.task.is_finished(), "{after}: a probe failed {FAILURES} times, or the agent is gone");
-        wait_until(STEP, "it is live and ready", || probe(self.agent, "/livez").and_then(|()| probe(self.agent, "/readyz")));
+        wait_until(STEP, "it is live and ready", || {
+            probe(self.agent, "/livez").and_then(|()| probe(self.agent, "/readyz"))
+        });
         let now = procs::resident_bytes(self.pid).expect("the agent runs");
         println!("  {} KiB", now >> 10);
         assert!(now < MOST, "{after}: the agent has {now} bytes");

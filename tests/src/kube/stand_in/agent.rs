@@ -58,9 +58,9 @@ impl Cluster {
     }
 
     /// A pod begins: its agent answers from now on, and that of the pod of this name before it does not.
-    pub(super) async fn begin(self: &Arc<Self>, member: Member, address: Address) -> io::Result<()> {
+    pub(super) fn begin(self: &Arc<Self>, member: Member, address: Address) -> io::Result<()> {
         let name = member.name.clone();
-        let listener = listen(address.agent()).await?;
+        let listener = listen(address.agent())?;
         let reports = {
             let mut state = self.state();
             state.world.begin(member, address);

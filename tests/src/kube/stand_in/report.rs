@@ -92,6 +92,7 @@ fn running(world: &World, id: &NodeId, line: &Line) -> Running {
         started_empty: false,
         synced_since_start: is_replica,
         writes_paused: false,
+        weighed: None,
         primed: false,
     }
 }
