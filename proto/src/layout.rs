@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::slots::SlotSet;
+use crate::spec::Balance;
 use crate::{Address, ClusterId, Generation, Member, Millis, NodeId, NodeName, ShardName, Supersedes};
 
 /// What should be, for a whole cluster. Every agent gets the same one.
@@ -48,6 +49,9 @@ pub struct Settings {
     /// How agents move slots. Of no meaning to servers.
     #[serde(default)]
     pub migration: MigrationSettings,
+    /// What agents of primaries have to weigh. Of no meaning to servers.
+    #[serde(default, skip_serializing_if = "Balance::is_by_slots")]
+    pub balance: Balance,
 }
 
 /// How agents move slots.
@@ -71,7 +75,7 @@ impl Default for MigrationSettings {
 impl Settings {
     /// Whether servers are configured the same by both.
     pub fn configures_like(&self, other: &Self) -> bool {
-        *self == Self { migration: self.migration, ..other.clone() }
+        *self == Self { migration: self.migration, balance: self.balance, ..other.clone() }
     }
 }
 
@@ -195,6 +199,7 @@ mod tests {
                 redis_config: BTreeMap::new(),
                 rename_commands: BTreeMap::new(),
                 migration: MigrationSettings::default(),
+                balance: Balance::default(),
             },
             members: vec![member("r-0", "u0"), member("r-1", "u1")],
             shards: vec![LayoutShard {
@@ -256,11 +261,13 @@ mod tests {
         let held = layout(1, 1).settings;
         let mut other = held.clone();
         other.migration = MigrationSettings { max_latency: None, max_bytes_per_second: Some(7), pause: true };
+        other.balance = Balance::Bytes;
         assert!(held.configures_like(&other) && held != other);
         let written = serde_json::to_value(&other).unwrap();
         assert_eq!(serde_json::from_value::<Settings>(written.clone()).unwrap(), other, "no bound stays no bound");
         let mut old = written;
         old.as_object_mut().unwrap().remove("migration");
+        old.as_object_mut().unwrap().remove("balance");
         assert_eq!(serde_json::from_value::<Settings>(old).unwrap(), held);
         other.storage = false;
         assert!(!held.configures_like(&other));

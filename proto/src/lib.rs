@@ -19,6 +19,7 @@ pub mod spec;
 pub mod status;
 pub mod time;
 pub mod topology;
+pub mod weights;
 
 pub use address::Address;
 pub use generation::{Generation, Supersedes};

@@ -8,6 +8,7 @@ use crate::job::Job;
 use crate::ledger::Ledger;
 use crate::slots::SlotSet;
 use crate::topology::{Role, ServerVersion, View};
+use crate::weights::Weighed;
 use crate::{Address, ClusterId, ConfigEpoch, Member, NodeId, Offset};
 
 /// What an agent says of its node.
@@ -140,6 +141,9 @@ pub struct Running {
     /// By how much its replication backlog may still grow, bytes; absent in the word of an older agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog_growth: Option<u64>,
+    /// A primary: what its slots weigh, where the Layout asks for it; absent as long as it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighed: Option<Weighed>,
     /// This life started without any data on disk.
     pub started_empty: bool,
     /// It has its shard's data by a sync in this life (see [`Ledger::synced_run`]).

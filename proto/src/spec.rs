@@ -1,5 +1,6 @@
 //! The `RedisCluster` resource, as its users write it. Unknown fields are refused, not ignored.
 
+mod balance;
 pub mod commands;
 mod count;
 mod duration;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::ClusterStatus;
 
+pub use balance::Balance;
 pub use eviction::{BadPolicy, EvictionPolicy};
 pub use labels::{LABEL_DOMAIN, OWN_LABELS};
 pub use latency::{BadLatency, MaxLatency};
@@ -128,6 +130,10 @@ pub struct ClusterSpec {
     pub rollout: Rollout,
     /// How slots are moved.
     pub migration: Migration,
+    /// What is shared out evenly among the primaries: Slots (their number), Bytes (the memory that keys take) or Operations
+    /// (the time that servers spend on commands). By Bytes and Operations slots move when shares have grown apart; a single
+    /// slot is never split.
+    pub balance: Balance,
     /// The name of the Service that clients connect to; the cluster's own name if it is left out. Only on Kubernetes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_name: Option<String>,
@@ -153,6 +159,7 @@ impl Default for ClusterSpec {
             storage: None,
             rollout: Rollout::default(),
             migration: Migration::default(),
+            balance: Balance::default(),
             service_name: None,
             pod_template: None,
             additional_labels: BTreeMap::new(),

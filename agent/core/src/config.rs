@@ -196,6 +196,7 @@ impl std::fmt::Debug for Secrets {
 #[cfg(test)]
 mod tests {
     use redisnode_proto::layout::MigrationSettings;
+    use redisnode_proto::spec::Balance;
 
     use super::*;
 
@@ -212,6 +213,7 @@ mod tests {
             redis_config,
             rename_commands: BTreeMap::new(),
             migration: MigrationSettings::default(),
+            balance: Balance::default(),
         }
     }
 

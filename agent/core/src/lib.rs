@@ -10,6 +10,7 @@
 //! - [`relink`]: makes a replica's link anew where the stream would begin late.
 //! - [`missing`]: which members are to be looked for, because their addresses have changed.
 //! - [`config`]: the server's configuration.
+//! - [`weighing`]: what the slots of a primary weigh, round after round.
 
 pub mod config;
 pub mod duties;
@@ -24,6 +25,7 @@ pub mod start;
 pub mod takeover;
 #[cfg(test)]
 mod testing;
+pub mod weighing;
 
 pub use duties::{Duty, duties};
 pub use situation::{Answer, Inbox, Peer, Peers, Situation};

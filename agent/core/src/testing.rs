@@ -11,6 +11,7 @@ use redisnode_proto::layout::{LayoutMember, LayoutShard, MigrationSettings, Sett
 use redisnode_proto::ledger::{Identity, Ledger};
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
 use redisnode_proto::slots::SLOT_COUNT;
+use redisnode_proto::spec::Balance;
 use redisnode_proto::topology::{Direction, Health, OpenSlot, Product, Role, ServerVersion, View, ViewNode};
 use redisnode_proto::{
     Address, ConfigEpoch, DOCUMENT_VERSION, Generation, Layout, Member, Millis, NodeId, NodeName, Offset, Slot,
@@ -91,6 +92,7 @@ pub(crate) fn layout(shards: usize, replicas: usize) -> Layout {
             redis_config: BTreeMap::new(),
             rename_commands: BTreeMap::new(),
             migration: MigrationSettings::default(),
+            balance: Balance::default(),
         },
         members: (0..shards * (replicas + 1)).map(listed).collect(),
         shards: (0..shards).map(shard).collect(),
@@ -161,6 +163,7 @@ pub(crate) fn running(view: View) -> Running {
         started_empty: false,
         synced_since_start: role == Role::Replica,
         writes_paused: false,
+        weighed: None,
         primed: false,
     }
 }

@@ -9,6 +9,7 @@ use redisnode_proto::topology::{BadReply, ClusterInfo, Info, Role, View};
 use redisnode_proto::{Millis, SlotSet};
 
 use super::shared::{Shared, whole};
+use super::weigh::Weigher;
 use crate::resp::{Command, Connection, Reply, RespError};
 
 /// How long the server may take to answer a look before it counts as not answering.
@@ -41,6 +42,8 @@ pub(super) struct Eye {
     pub(super) no_failover: Option<bool>,
     /// Of a primary: slots that are not its own and of which it held keys when they were counted.
     pub(super) strays: Option<SlotSet>,
+    /// Of a primary: what its slots weigh.
+    pub(super) weigher: Weigher,
 }
 
 impl Eye {
@@ -81,6 +84,7 @@ impl Eye {
             replication.role = Role::Primary;
         }
         let strays = self.strays(&view, replication.role);
+        let weighed = self.weigher.weighed(shared.now()).filter(|_| replication.role == Role::Primary);
         let running = Running {
             version: info.version()?,
             run_id: info.run_id()?.to_owned(),
@@ -91,6 +95,7 @@ impl Eye {
             max_memory: info.max_memory()?,
             data_memory: Some(info.data_memory()?),
             backlog_growth: Some(info.backlog_growth()?),
+            weighed,
             started_empty: false,
             synced_since_start: false,
             writes_paused: gated,

@@ -36,6 +36,7 @@ mod starting;
 mod stop;
 mod strays;
 mod tasks;
+mod weigh;
 
 pub use args::AgentArgs;
 pub use run::run;

@@ -261,6 +261,7 @@ impl Reconciler {
         let busy = self.act().await;
         if !(gated || reopening || promoting) {
             self.count_strays().await;
+            self.weigh().await;
         }
         let now = self.shared.now();
         let ready = self.with_situation(health::is_ready);

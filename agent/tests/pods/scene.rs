@@ -10,6 +10,7 @@ use bytes::Bytes;
 use redisnode_http::{Client, Method, ReportQuery, StatusCode, Token};
 use redisnode_proto::layout::{MigrationSettings, Settings};
 use redisnode_proto::message::LayoutAnswer;
+use redisnode_proto::spec::Balance;
 use redisnode_proto::{
     DOCUMENT_VERSION, Generation, Layout, LayoutMember, LayoutShard, Member, Millis, NodeId, Report, Slot, SlotSet,
 };
@@ -151,6 +152,7 @@ impl Scene {
                 redis_config,
                 rename_commands: BTreeMap::new(),
                 migration: MigrationSettings::default(),
+                balance: Balance::default(),
             },
             members: members.collect(),
             shards: shards.collect(),

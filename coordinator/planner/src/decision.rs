@@ -67,6 +67,16 @@ pub enum Why {
     OlderServer,
     /// What would arrive does not fit into the memory of its target.
     NotEnoughMemory,
+    /// What slots weigh is not known of every shard.
+    NotWeighedYet,
+    /// The servers cannot tell what slots weigh as the spec would have it.
+    CannotBeWeighed,
+    /// Shares by weight have not been far apart for long enough.
+    FiguresTooYoung,
+    /// Shares by weight are far apart, and whole slots cannot bring them nearer.
+    AsEvenAsCanBe,
+    /// A slot weighs more than an even share.
+    HotSlot,
     /// Slots must have moved first.
     SlotsStillMoving,
     /// It holds the only copy of data.

@@ -9,6 +9,7 @@ mod assemble;
 mod base;
 mod decision;
 mod draft;
+mod even;
 mod facts;
 mod forget;
 mod founding;
@@ -18,6 +19,7 @@ mod holding;
 mod leaving;
 mod placement;
 mod plan;
+mod rebalance;
 mod rollout;
 mod room;
 mod safety;
@@ -27,6 +29,8 @@ mod slots;
 mod status;
 mod targets;
 mod versions;
+mod weighing;
+mod weights;
 mod world;
 
 #[cfg(test)]

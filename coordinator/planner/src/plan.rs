@@ -10,6 +10,7 @@ use crate::facts::{Facts, Node};
 use crate::founding::{self, Progress};
 use crate::safety::Quorum;
 use crate::status::{self, Seen};
+use crate::weighing::Weighing;
 use crate::world::World;
 use crate::{adopt, base, forget, handoffs, health, leaving, placement, rollout, seats, shards, targets};
 
@@ -146,8 +147,9 @@ impl Draft {
 
     fn follow_the_spec(&mut self, facts: &Facts, quorum: &Quorum) {
         let (notes, shards) = (&mut self.notes, &mut self.decided.shards);
-        shards::choose(shards, &self.wanted);
-        if let Some(instead) = shards::keep_what_cannot_go(facts, shards, &self.wanted, notes) {
+        let weighing = &Weighing::of(facts, shards, notes);
+        shards::choose(shards, &self.wanted, weighing);
+        if let Some(instead) = shards::keep_what_cannot_go(facts, shards, &self.wanted, weighing, notes) {
             (self.wanted, self.full) = (instead, true);
         }
         shards::say_ends(facts, shards, &self.wanted, notes);
@@ -159,7 +161,7 @@ impl Draft {
         let wanted = &self.wanted;
         let surge = rollout::surge(facts, shards, wanted);
         seats::seat(facts, shards, wanted, surge, notes);
-        targets::aim(facts, shards, wanted, self.full, notes);
+        targets::aim(facts, shards, wanted, weighing, self.full, notes);
         targets::say_moves(facts, shards, notes);
         self.decided.leaving = leaving::dismiss(facts, quorum, shards, wanted, surge, notes);
         self.decided.forget = forget::forget(facts, quorum, shards, notes);

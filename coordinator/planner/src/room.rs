@@ -1,6 +1,6 @@
 //! Head room: whether the data of slots that are to move fits where they go, by what agents last counted of their servers'
-//! memory. How much each slot holds is not known: a shard's data count as spread evenly over its slots, so what arrives is
-//! an estimate. It refuses a move before it has begun, never one that is under way: agents see what really arrives.
+//! memory. Where shares are not even by bytes, how much each slot holds is not known: a shard's data count as spread evenly over
+//! its slots then, so what arrives is an estimate. It refuses a move before it has begun, never one that is under way: agents see what really arrives.
 
 use redisnode_proto::figures::bytes;
 use redisnode_proto::report::Running;
@@ -12,6 +12,7 @@ use crate::decision::{Declined, PlannedEvent, Why};
 use crate::draft::Shard;
 use crate::facts::{Facts, Node};
 use crate::targets::Flow;
+use crate::weighing::Weighing;
 
 /// Of a limit, in percent, so much stays free: counts are some seconds old, and no slot is like another.
 const MARGIN_PERCENT: u64 = 5;
@@ -26,8 +27,8 @@ pub(crate) struct Verdict {
 }
 
 /// Whether there is room for `flows`. Of several targets that lack some, the one that lacks the most is told of.
-pub(crate) fn judge(facts: &Facts, flows: &[Flow]) -> Verdict {
-    let room = Room::of(facts);
+pub(crate) fn judge(facts: &Facts, flows: &[Flow], weighing: &Weighing) -> Verdict {
+    let room = Room::of(facts, weighing);
     let mut targets: Vec<&Shard> = Vec::new();
     for (_, to, _) in flows {
         if !targets.iter().any(|target| target.name == to.name) {
@@ -46,6 +47,7 @@ pub(crate) fn judge(facts: &Facts, flows: &[Flow]) -> Verdict {
 /// What bounds every server alike.
 struct Room<'f, 'a> {
     facts: &'f Facts<'a>,
+    weighing: &'f Weighing,
     /// The limit that servers have or will be told, if there is one.
     told: Option<u64>,
     policy: EvictionPolicy,
@@ -69,11 +71,11 @@ struct Lack {
 }
 
 impl<'f, 'a> Room<'f, 'a> {
-    fn of(facts: &'f Facts<'a>) -> Self {
+    fn of(facts: &'f Facts<'a>, weighing: &'f Weighing) -> Self {
         let config = assemble::settings(facts).redis_config;
         let told = config.get("maxmemory").and_then(|text| config_bytes(text));
         let policy = config.get("maxmemory-policy").and_then(|text| text.parse().ok()).unwrap_or_default();
-        Self { facts, told, policy }
+        Self { facts, weighing, told, policy }
     }
 
     /// Every node of the target counts: a replica may be its primary next.
@@ -129,14 +131,18 @@ impl<'f, 'a> Room<'f, 'a> {
             return Some(0);
         }
         let data = node.and_then(Node::running).map(data)?;
+        if let Some(bytes) = self.weighing.bytes(slots) {
+            return Some(bytes);
+        }
         let (moved, all) = (u128::from(slots.len()), u128::from(shard.owned.len().max(1)));
         Some(u64::try_from(u128::from(data) * moved / all).unwrap_or(u64::MAX))
     }
 
     fn too_little(&self, target: &Shard, name: &NodeName, limit: Limit, arriving: u64, missing: u64) -> Lack {
         let whose = if limit.by_server { "maxmemory" } else { "the memory of its container" };
+        let by = if self.weighing.bytes(&SlotSet::new()).is_some() { "what they hold" } else { "slots" };
         let message = format!(
-            "about {} would arrive at {} (an estimate, by slots), where {name} uses {} of {}, {whose}, and {} are to stay \
+            "about {} would arrive at {} (an estimate, by {by}), where {name} uses {} of {}, {whose}, and {} are to stay \
              free",
             bytes(arriving),
             target.name,

@@ -11,14 +11,15 @@ use crate::decision::{Declined, IntentKind, PlannedEvent};
 use crate::draft::{Fate, Notes, Shard, Wanted};
 use crate::facts::{Facts, Node};
 use crate::safety::Quorum;
+use crate::weighing::Weighing;
 use crate::{room, targets, versions};
 
 /// Marks the shards that end when there are more than wanted: first those that the base ends already, then those with
-/// the fewest slots to move, then those with the most members that leave.
-pub(crate) fn choose(shards: &mut [Shard], wanted: &Wanted) {
+/// the fewest slots (or the least weight) to move, then those with the most members that leave.
+pub(crate) fn choose(shards: &mut [Shard], wanted: &Wanted, weighing: &Weighing) {
     let surplus = shards.len().saturating_sub(wanted.shards);
     let mut order: Vec<usize> = (0..shards.len()).collect();
-    order.sort_by_key(|index| shards.get(*index).map(|shard| rank(shard, *index, shards.len(), wanted)));
+    order.sort_by_key(|index| shards.get(*index).map(|shard| rank(shard, *index, shards.len(), wanted, weighing)));
     for index in order.into_iter().take(surplus) {
         if let Some(shard) = shards.get_mut(index) {
             shard.fate = Fate::Ends;
@@ -33,6 +34,7 @@ pub(crate) fn keep_what_cannot_go(
     facts: &Facts,
     shards: &mut [Shard],
     wanted: &Wanted,
+    weighing: &Weighing,
     notes: &mut Notes,
 ) -> Option<Wanted> {
     let ends_now = |shard: &Shard| shard.fate == Fate::Ends && !shard.target.is_empty();
@@ -40,9 +42,10 @@ pub(crate) fn keep_what_cannot_go(
         return None;
     }
     let stay: Vec<bool> = shards.iter().map(|shard| shard.fate == Fate::Stays).collect();
-    let next = targets::ideal(shards, &stay);
+    let next = targets::ideal(shards, &stay, weighing);
     let flows = targets::flows(shards, &next);
-    let Declined { why, message } = versions::judge(facts, &flows).or_else(|| room::judge(facts, &flows).refused)?;
+    let refused = versions::judge(facts, &flows).or_else(|| room::judge(facts, &flows, weighing).refused);
+    let Declined { why, message } = refused?;
     for shard in shards.iter_mut().filter(|shard| ends_now(shard)) {
         shard.fate = Fate::Stays;
     }
@@ -62,9 +65,13 @@ pub(crate) fn say_ends(facts: &Facts, shards: &[Shard], wanted: &Wanted, notes: 
 
 /// The smallest ends first. A difference of less than a sixteenth of a shard's share is noise: it must not outweigh
 /// where the members are.
-fn rank(shard: &Shard, index: usize, shards: usize, wanted: &Wanted) -> impl Ord + use<> {
-    let grain = (usize::from(SLOT_COUNT) / shards.max(1) / 16).max(1);
-    let to_move = (usize::from(shard.held.len()) + grain / 2) / grain;
+fn rank(shard: &Shard, index: usize, shards: usize, wanted: &Wanted, weighing: &Weighing) -> impl Ord + use<> {
+    let (all, held) = match weighing {
+        Weighing::ByNumber | Weighing::Unknown => (u64::from(SLOT_COUNT), u64::from(shard.held.len())),
+        Weighing::Known(known) => (known.weights.total(), known.weights.sum(&shard.held)),
+    };
+    let grain = (all / u64::try_from(shards).unwrap_or(u64::MAX).max(1) / 16).max(1);
+    let to_move = held.saturating_add(grain / 2) / grain;
     let leaving = shard.nodes().filter(|name| !wanted.has(name)).count();
     (!shard.target.is_empty(), to_move, Reverse(leaving), Reverse(index))
 }

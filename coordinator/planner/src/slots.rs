@@ -30,6 +30,13 @@ pub(crate) fn complete(targets: &[SlotSet], loose: &SlotSet) -> Vec<SlotSet> {
     wanted
 }
 
+/// Whether the sets cover every slot once, and none of them is empty.
+pub(crate) fn is_whole(sets: &[SlotSet]) -> bool {
+    let total: u32 = sets.iter().map(|set| u32::from(set.len())).sum();
+    let union = sets.iter().fold(SlotSet::new(), |all, set| all.union(set));
+    total == u32::from(SLOT_COUNT) && union == SlotSet::full() && !sets.iter().any(SlotSet::is_empty)
+}
+
 /// Whether the sets cover every slot once, with shares within one slot of each other.
 pub(crate) fn is_balanced(sets: &[SlotSet]) -> bool {
     let total: u32 = sets.iter().map(|set| u32::from(set.len())).sum();

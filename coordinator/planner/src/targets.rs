@@ -8,37 +8,80 @@ use redisnode_proto::{NodeId, SlotSet};
 use crate::decision::{Declined, IntentKind, PlannedEvent, Why};
 use crate::draft::{Fate, Notes, Shard, Wanted, list};
 use crate::facts::{Facts, Node};
-use crate::{holding, room, slots, versions};
+use crate::weighing::Weighing;
+use crate::{even, holding, rebalance, room, slots, versions};
 
 /// What goes from which shard to which.
 pub(crate) type Flow<'s> = (&'s Shard, &'s Shard, SlotSet);
 
+/// What is to be next.
+struct Aim {
+    /// Which shards get slots.
+    gets: Vec<bool>,
+    /// What each of them should own.
+    next: Vec<SlotSet>,
+    /// Why, if not because the spec asks for other shards than there are.
+    why: String,
+}
+
 /// Sets the target of every shard. While there is no room for what is wanted (`full`), every slot keeps the one it has.
-pub(crate) fn aim(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, full: bool, notes: &mut Notes) {
-    aim_evenly(facts, shards, wanted, full, notes);
+pub(crate) fn aim(
+    facts: &Facts,
+    shards: &mut [Shard],
+    wanted: &Wanted,
+    weighing: &Weighing,
+    full: bool,
+    notes: &mut Notes,
+) {
+    if let Some(aim) = aim_evenly(facts, shards, wanted, weighing, notes) {
+        turn(facts, shards, wanted, weighing, aim, full, notes);
+    }
     holding::hold(facts, shards, notes);
 }
 
 /// What each shard should own, if those that get slots are to have equal shares.
-pub(crate) fn ideal(shards: &[Shard], gets: &[bool]) -> Vec<SlotSet> {
+pub(crate) fn ideal(shards: &[Shard], gets: &[bool], weighing: &Weighing) -> Vec<SlotSet> {
     let held: Vec<SlotSet> = shards.iter().zip(gets).filter(|(_, gets)| **gets).map(|(s, _)| s.held.clone()).collect();
-    let mut ideal = slots::balance(&held).into_iter();
+    let by_weight = weighing.known().map(|known| even::share_out(&held, &known.weights));
+    let mut ideal = by_weight.unwrap_or_else(|| slots::balance(&held)).into_iter();
     gets.iter().map(|gets| if *gets { ideal.next().unwrap_or_default() } else { SlotSet::new() }).collect()
 }
 
-fn aim_evenly(facts: &Facts, shards: &mut [Shard], wanted: &Wanted, full: bool, notes: &mut Notes) {
+/// What the shards should own next, and why if it is not for the spec; nothing while the base's targets are right.
+fn aim_evenly(facts: &Facts, shards: &[Shard], wanted: &Wanted, weighing: &Weighing, notes: &mut Notes) -> Option<Aim> {
     let joining = joins_now(facts, shards, wanted, notes);
     let gets: Vec<bool> = shards.iter().map(|shard| gets_slots(shard, joining)).collect();
-    if !gets.contains(&true) || is_right(shards, &gets) {
-        return;
+    if !gets.contains(&true) {
+        return None;
     }
-    let next = ideal(shards, &gets);
-    let refused = full || refuse(facts, shards, &next, wanted, notes);
+    if !is_right(shards, &gets, weighing) {
+        let next = ideal(shards, &gets, weighing);
+        return Some(Aim { gets, next, why: String::new() });
+    }
+    if gets.contains(&false) {
+        return None;
+    }
+    let worth = rebalance::worth(facts, shards, wanted, weighing, notes)?;
+    Some(Aim { gets, next: worth.next, why: worth.why })
+}
+
+/// Sets the targets that were found, unless they must wait.
+fn turn(
+    facts: &Facts,
+    shards: &mut [Shard],
+    wanted: &Wanted,
+    weighing: &Weighing,
+    aim: Aim,
+    full: bool,
+    notes: &mut Notes,
+) {
+    let Aim { gets, next, why } = aim;
+    let refused = full || refuse(facts, shards, &next, wanted, weighing, notes);
     let next = if refused { patched(shards, &gets) } else { next };
     let moving: u32 = shards.iter().zip(&next).map(|(s, next)| u32::from(s.owned.difference(next).len())).sum();
     if !refused && moving > 0 && facts.world.moves != Moves::Aborted {
-        notes.events.push(PlannedEvent::normal("SlotsMove", format!("{moving} slots move to other shards")));
-        notes.events.extend(room::judge(facts, &flows(shards, &next)).evicts);
+        notes.events.push(PlannedEvent::normal("SlotsMove", format!("{moving} slots move to other shards{why}")));
+        notes.events.extend(room::judge(facts, &flows(shards, &next), weighing).evicts);
     }
     for (shard, next) in shards.iter_mut().zip(next) {
         shard.target = next;
@@ -125,18 +168,30 @@ fn knows_too_little(facts: &Facts, shard: &Shard) -> Option<String> {
     (!unknown.is_empty()).then(reason)
 }
 
-/// The base's targets are what is wanted now.
-fn is_right(shards: &[Shard], gets: &[bool]) -> bool {
+/// The base's targets are what is wanted now. Where shares are even by weight they may have grown apart: that is judged
+/// elsewhere.
+fn is_right(shards: &[Shard], gets: &[bool], weighing: &Weighing) -> bool {
     let targets: Vec<SlotSet> =
         shards.iter().zip(gets).filter(|(_, gets)| **gets).map(|(shard, _)| shard.target.clone()).collect();
     let none_else = shards.iter().zip(gets).all(|(shard, gets)| *gets || shard.target.is_empty());
-    none_else && slots::is_balanced(&targets)
+    none_else
+        && match weighing {
+            Weighing::ByNumber => slots::is_balanced(&targets),
+            Weighing::Unknown | Weighing::Known(_) => slots::is_whole(&targets),
+        }
 }
 
 /// Whether the moves that `next` asks for must wait, and why.
-fn refuse(facts: &Facts, shards: &[Shard], next: &[SlotSet], wanted: &Wanted, notes: &mut Notes) -> bool {
+fn refuse(
+    facts: &Facts,
+    shards: &[Shard],
+    next: &[SlotSet],
+    wanted: &Wanted,
+    weighing: &Weighing,
+    notes: &mut Notes,
+) -> bool {
     let flows = flows(shards, next);
-    let lack = room::judge(facts, &flows).refused;
+    let lack = room::judge(facts, &flows, weighing).refused;
     let mut refused = lack.is_some();
     if let Some(Declined { why, message }) = lack {
         notes.decline(why, format!("slots are not moved yet: {message}"));

@@ -15,3 +15,4 @@ mod scaling;
 mod truth;
 mod versions;
 mod waiting;
+mod weighing;

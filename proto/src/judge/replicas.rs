@@ -87,6 +87,7 @@ mod tests {
             started_empty: false,
             synced_since_start: true,
             writes_paused: false,
+            weighed: None,
             primed: false,
         }
     }

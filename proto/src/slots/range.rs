@@ -72,6 +72,12 @@ impl FromStr for SlotRange {
     }
 }
 
+impl From<Slot> for SlotRange {
+    fn from(slot: Slot) -> Self {
+        Self { start: slot, end: slot }
+    }
+}
+
 impl TryFrom<String> for SlotRange {
     type Error = BadSlots;
 

@@ -1,9 +1,10 @@
 //! The field that was probably meant by one that is not known.
 
 /// Every field whose misspelling is refused: all of the resource but its metadata and status.
-const FIELDS: [&str; 29] = [
+const FIELDS: [&str; 30] = [
     "additionalLabels",
     "apiVersion",
+    "balance",
     "kind",
     "maxBytesPerSecond",
     "maxLatency",

@@ -64,6 +64,7 @@ pub fn settings(spec: &ClusterSpec, running: impl IntoIterator<Item = ContainerM
         redis_config: given.chain(max_memory::directives(spec, running)).collect(),
         rename_commands: rename::normalized(&spec.rename_commands),
         migration: spec.migration.settings(),
+        balance: spec.balance,
     }
 }
 

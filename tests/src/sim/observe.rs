@@ -84,6 +84,7 @@ pub(crate) fn running(server: &Server, now: Time, synced_run: Option<&str>) -> R
         backlog_growth: None,
         started_empty: server.started_empty,
         writes_paused: server.paused_until > now,
+        weighed: None,
         primed: false,
     }
 }

@@ -162,7 +162,8 @@ impl World {
         let server = self.nodes[node].server.as_ref()?;
         let shown = job.and_then(|job| server.export_shown(job));
         let forgotten = || Phase::Over(Some("the server has forgotten the job".into()));
-        let swept = self.nodes[node].agent.as_ref().and_then(|agent| agent.moves.swept_at).is_some_and(|at| at >= began);
+        let swept =
+            self.nodes[node].agent.as_ref().and_then(|agent| agent.moves.swept_at).is_some_and(|at| at >= began);
         Some(shown.map_or_else(forgotten, |(state, message)| export_phase(state, &message, swept)))
     }
 

@@ -20,6 +20,7 @@ pub(crate) fn everything() -> Value {
         "storage": {"enabled": true, "size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete",
             "whenScaled": "Retain", "volumeClaimTemplate": {}},
         "migration": {"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true},
+        "balance": "Bytes",
         "serviceName": "clients", "additionalLabels": {"team": "shop"},
         "podTemplate": {
             "metadata": {"annotations": {"a": "b"}},
@@ -91,6 +92,7 @@ fn all_values_arrive_where_they_belong() {
     assert_eq!(spec["rollout"], json!({"maxUnavailable": 2}));
     let migration = json!({"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true});
     assert_eq!(spec["migration"], migration);
+    assert_eq!(spec["balance"], "Bytes");
     let storage = json!({"size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"});
     assert_eq!(spec["storage"], storage);
     let containers = spec["podTemplate"]["spec"]["containers"].as_array().expect("containers");
@@ -173,6 +175,7 @@ fn wrong_values_are_refused() {
         ("migration/maxLatency", json!("5")),
         ("migration/maxBytesPerSecond", json!("fast")),
         ("migration/pause", json!("yes")),
+        ("balance", json!("bytes")),
         ("nodeTimeout", json!(15)),
         ("nodeTimeout", json!("15")),
         ("storage/size", json!("large")),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod abuse;
+mod balance;
 mod configure;
 mod create;
 mod drivers;

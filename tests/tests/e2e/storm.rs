@@ -15,7 +15,7 @@ use redisnode_tests::workload::{tags, tags_of};
 use crate::run::{cases, failed_tries, wait_in_sync};
 
 cases! {
-    a_move_ends_under_all_the_writes_that_the_machine_gives alone: "redis-8.6", "valkey-9.1";
+    a_move_ends_under_all_the_writes_that_the_machine_gives alone: "redis-8.6";
     a_driver_that_cannot_bear_the_writes_gives_way alone: "valkey-9.1";
 }
 

@@ -118,6 +118,7 @@ fn the_api_server_takes_what_the_cluster_chart_makes_with_all_that_can_be_said()
         "rollout": {"maxUnavailable": 2},
         "storage": {"size": "10Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"},
         "migration": {"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true},
+        "balance": "Bytes",
         "additionalLabels": {"team": "shop"},
         "podTemplate": {"spec": {"nodeSelector": {"disk": "fast"}}},
     });

@@ -68,6 +68,7 @@ fn a_resource_with_every_field_comes_back_as_it_was_written_and_defaults_are_fil
         "maxMemory": {"percent": 60, "policy": "allkeys-lru"},
         "storage": {"size": "1Gi", "storageClassName": "fast", "whenDeleted": "Delete", "whenScaled": "Retain"},
         "migration": {"withoutReplicas": true, "maxLatency": "20ms", "maxBytesPerSecond": "50Mi", "pause": true},
+        "balance": "Bytes",
         "podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "redis", "image": "x:1",
             "resources": {"limits": {"memory": "1Gi"}}}]}},
         "additionalLabels": {"team": "storage"},
@@ -82,4 +83,6 @@ fn a_resource_with_every_field_comes_back_as_it_was_written_and_defaults_are_fil
     assert_eq!(now["spec"]["numberOfMaster"], 4);
     let explained = kube.kubectl(&["explain", "rdc.spec.replicationFactor"]);
     assert!(explained.contains("How many replicas each primary has"), "{explained}");
+    let explained = kube.kubectl(&["explain", "rdc.spec.balance"]);
+    assert!(explained.contains("What is shared out evenly among the primaries"), "{explained}");
 }

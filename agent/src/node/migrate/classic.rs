@@ -104,11 +104,8 @@ impl Mover {
             let foreign = |slot: &Slot| resumed && !self.pair.shared.jobs.open.is_ours(*slot);
             self.shipper.resumed.extend(slots.iter().copied().filter(foreign));
             let Self { opener, closer, shipper, begun, .. } = self;
-            let (shipped, closed, opened) = tokio::join!(
-                shipper.ship(batches, task),
-                close(closer, task, &closing),
-                next(opener, task, begun)
-            );
+            let (shipped, closed, opened) =
+                tokio::join!(shipper.ship(batches, task), close(closer, task, &closing), next(opener, task, begun));
             shipped?;
             if closed? > 0 {
                 moved();
@@ -157,8 +154,7 @@ impl Mover {
 
 /// Opens the next group, if the job still wants one.
 async fn next(opener: &mut Opener, task: &Task, begun: &mut Begun) -> Result<Option<Group>, String> {
-    let Some(Chosen { slots, found }) = choose(opener, task, begun).await.map_err(|error| whole(&error))?
-    else {
+    let Some(Chosen { slots, found }) = choose(opener, task, begun).await.map_err(|error| whole(&error))? else {
         return Ok(None);
     };
     let resume = found.is_none();

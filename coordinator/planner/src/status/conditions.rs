@@ -5,7 +5,7 @@ use redisnode_proto::status::{Condition, ConditionType, Truth};
 
 use super::coverage::{self, Verdict};
 use super::{Seen, in_sync, nodes, slots_on_their_way};
-use crate::decision::Why;
+use crate::decision::{Declined, Why};
 use crate::draft::{Shard, list};
 use crate::facts::Node;
 use crate::health;
@@ -87,9 +87,29 @@ fn rebalancing(seen: &Seen) -> Verdict {
         return (Truth::True, reason, why.to_owned());
     }
     match slots_on_their_way(seen.shards) {
-        0 => not("NothingMoves", "every slot is where it should be"),
+        0 => stays(seen),
         slots => (Truth::True, "SlotsMove", format!("{slots} slots have to move to other shards")),
     }
+}
+
+/// Nothing moves; why not, where shares are even by weight.
+fn stays(seen: &Seen) -> Verdict {
+    let why = |declined: &&Declined| {
+        let weighed =
+            [Why::NotWeighedYet, Why::CannotBeWeighed, Why::FiguresTooYoung, Why::AsEvenAsCanBe, Why::HotSlot];
+        weighed.contains(&declined.why)
+    };
+    let declined: Vec<&Declined> = seen.declined.iter().filter(why).collect();
+    let messages: Vec<&str> = declined.iter().map(|declined| declined.message.as_str()).collect();
+    let reason = match declined.first().map(|declined| declined.why) {
+        Some(Why::NotWeighedYet) => "NotWeighedYet",
+        Some(Why::CannotBeWeighed) => "CannotBeWeighed",
+        Some(Why::HotSlot) => "HotSlot",
+        Some(Why::AsEvenAsCanBe) => "AsEvenAsCanBe",
+        Some(Why::FiguresTooYoung) => "FiguresTooYoung",
+        _ => return not("NothingMoves", "every slot is where it should be"),
+    };
+    (Truth::False, reason, messages.join("; "))
 }
 
 fn rolling(seen: &Seen) -> Verdict {

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use redisnode_proto::event::{Event, Problem};
 use redisnode_proto::ledger::Ledger;
 use redisnode_proto::report::{Disk, DiskIdentity, Replication, Report, Running, ServerState};
-use redisnode_proto::spec::{ClusterSpec, ContainerMemory, Moves};
+use redisnode_proto::spec::{Balance, ClusterSpec, ContainerMemory, Moves};
 use redisnode_proto::topology::{Health, Product, Role, ServerVersion, View, ViewNode};
+use redisnode_proto::weights::{Run, Weighed, Weights};
 use redisnode_proto::{
-    Address, ClusterId, ConfigEpoch, DOCUMENT_VERSION, Layout, Member, Millis, NodeId, NodeName, Offset, SlotSet,
+    Address, ClusterId, ConfigEpoch, DOCUMENT_VERSION, Layout, Member, Millis, NodeId, NodeName, Offset, Slot, SlotSet,
 };
 
 use crate::{Heard, MachineMember, Plan, Presence, World, plan};
@@ -66,6 +67,19 @@ pub(super) struct Memory {
     pub(super) limit: u64,
 }
 
+/// What agents tell of the weights of slots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weighs {
+    /// Of each slot; empty while nobody weighs.
+    pub(super) slots: Vec<u64>,
+    pub(super) by: Balance,
+    pub(super) for_s: u32,
+    /// Why servers cannot be weighed.
+    pub(super) unable: Option<String>,
+    /// One of whose slots nothing is known.
+    pub(super) silent: Option<NodeName>,
+}
+
 /// A line of the node table that all servers share.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
@@ -94,6 +108,7 @@ pub(super) struct Model {
     pub(super) memory: Memory,
     /// What servers run that are started from now on.
     pub(super) newest: ServerVersion,
+    pub(super) weighs: Weighs,
     pub(super) counter: u64,
     /// How often each slot has changed its owner by a move.
     pub(super) moves: Vec<u32>,
@@ -131,6 +146,7 @@ impl Model {
             zones: 0,
             memory: Memory::default(),
             newest: version(1),
+            weighs: Weighs::default(),
             counter: 0,
             moves: vec![0; 16384],
             events: Vec::new(),
@@ -317,6 +333,7 @@ impl Model {
             started_empty: false,
             synced_since_start: sim.synced,
             writes_paused: false,
+            weighed: self.weighs.of(sim),
             primed: false,
         }
     }
@@ -345,6 +362,22 @@ impl Model {
 
     pub(super) fn sim(&mut self, ordinal: u32) -> &mut Sim {
         self.nodes.get_mut(&name(ordinal)).unwrap()
+    }
+}
+
+impl Weighs {
+    fn of(&self, sim: &Sim) -> Option<Weighed> {
+        if sim.role != Role::Primary || self.silent.as_ref() == Some(&sim.machine.member.name) {
+            return None;
+        }
+        let by = self.by;
+        if let Some(reason) = &self.unable {
+            return Some(Weighed::Unable { by, reason: reason.clone() });
+        }
+        let weight = |slot: Slot| self.slots.get(usize::from(slot.number())).copied();
+        let run = |slot: Slot| Some(Run { slots: slot.into(), weight: weight(slot)? });
+        let runs: Vec<Run> = sim.slots.iter().map(run).collect::<Option<_>>()?;
+        Some(Weighed::Known(Weights { by, for_s: self.for_s, estimated: false, runs }))
     }
 }
 

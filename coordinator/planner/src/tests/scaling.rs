@@ -2,7 +2,7 @@
 
 use super::converge::settle;
 use super::founding::declines;
-use super::model::{Dice, Model, name, spec, version};
+use super::model::{Dice, Model, name, spec};
 use super::truth::settled;
 use crate::{IntentKind, Why};
 

@@ -123,6 +123,11 @@ fn nobody_is_a_stranger(look: &Look) -> Check {
 fn shares_even(look: &Look) -> Check {
     let shares: Vec<u16> = look.primaries().iter().map(|(_, _, slots)| *slots).collect();
     let (least, most) = (shares.iter().min().copied().unwrap_or(0), shares.iter().max().copied().unwrap_or(0));
+    if !look.spec.balance.is_by_slots() {
+        // Then shares differ in number, by any number; what they weigh the coordinator judges, and only now and then.
+        let what = format!("every primary has slots ({least} to {most}; even by {})", look.spec.balance);
+        return Check::new(what, (least == 0).then(|| "a primary has no slots".to_owned()));
+    }
     let wrong = (most.abs_diff(least) > 1).then(|| format!("between {least} and {most} slots"));
     Check::new(format!("every primary has the same share of slots ({least} to {most})"), wrong)
 }
