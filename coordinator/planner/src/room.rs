@@ -1,6 +1,7 @@
 //! Head room: whether the data of slots that are to move fits where they go, by what agents last counted of their servers'
-//! memory. Where shares are not even by bytes, how much each slot holds is not known: a shard's data count as spread evenly over
-//! its slots then, so what arrives is an estimate. It refuses a move before it has begun, never one that is under way: agents see what really arrives.
+//! memory. Where shares are not even by bytes, how much each slot holds is not known: a shard's data count as spread evenly
+//! over its slots then, so what arrives is an estimate. It refuses a move before it has begun, never one that is under way:
+//! agents see what really arrives.
 
 use redisnode_proto::figures::bytes;
 use redisnode_proto::report::Running;
