@@ -6,5 +6,5 @@ mod replicas;
 mod shard;
 
 pub use owners::{Claim, Owners, true_owners};
-pub use replicas::{Candidate, best_replica, is_in_sync, is_in_sync_with, knows_slots_of};
+pub use replicas::{Candidate, best_replica, is_in_sync, is_linked, is_linked_to, knows_slots_of};
 pub use shard::{majority, shard_primary, shard_primary_or_wished};

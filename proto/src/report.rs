@@ -20,6 +20,10 @@ pub struct Report {
     pub life: u64,
     /// Grows when anything in the Report but plain counters changes. A long-poll asks for one after it.
     pub revision: u64,
+    /// How many looks at the server this life has ended: what a later count tells was seen later. 0 in the word of an older
+    /// agent.
+    #[serde(default)]
+    pub looks: u64,
     /// The agent's version.
     pub agent_version: String,
     /// The cluster that the agent was started for.
@@ -55,7 +59,7 @@ impl Report {
     /// Brings the plain counters to those of `newer`: if the two still differ then, it is more than counters that has
     /// changed. That there are keys at all, or none any more, is more.
     pub fn count_as(&mut self, newer: &Self) {
-        self.revision = newer.revision;
+        (self.revision, self.looks) = (newer.revision, newer.looks);
         if let (ServerState::Running(own), ServerState::Running(newer)) = (&mut self.server, &newer.server) {
             own.count_as(newer);
         }
@@ -191,6 +195,10 @@ pub struct Replication {
     pub link_up: bool,
     /// A replica: a full sync is under way.
     pub syncing: bool,
+    /// A replica: linked, and not known yet to have come to where its primary was when the link came up. It may lack what
+    /// was written while it synced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub catching_up: bool,
     /// A replica: seconds without a word from its primary; absent while linked or unknown.
     #[serde(default)]
     pub silent_for_s: Option<u64>,

@@ -36,6 +36,9 @@ pub fn is_ready(s: &Situation<'_>) -> Result<(), String> {
     match running.replication.role {
         Role::Primary => Ok(()),
         Role::Replica if judge::is_in_sync(running) => Ok(()),
+        Role::Replica if judge::is_linked(running) => {
+            Err("the replica is linked, and not known yet to hold what was written while it synced".into())
+        }
         Role::Replica => Err("the replica is not in sync with its primary yet".into()),
     }
 }
@@ -82,6 +85,7 @@ mod tests {
         assert!(missing(0, |s| s.running().view = alone(0)).contains("not met"));
         assert!(missing(0, |s| s.view().state_ok = false).contains("not ok"));
         assert!(missing(3, |s| s.running().replication.link_up = false).contains("not in sync"));
+        assert!(missing(3, |s| s.running().replication.catching_up = true).contains("while it synced"));
         let mut only = Scene::new(0, 1, 0);
         assert_eq!(is_ready(&only.situation()), Ok(()));
         only.running().replication.role = Role::Primary;

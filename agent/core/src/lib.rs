@@ -8,10 +8,12 @@
 //! - [`takeover`]: certificates, promotions, and elections that the servers do not hold.
 //! - [`migration`]: the order of steps in a move of slots, and what goes into one MIGRATE.
 //! - [`relink`]: makes a replica's link anew where the stream would begin late.
+//! - [`catch_up`]: whether a linked replica has what was written while it synced.
 //! - [`missing`]: which members are to be looked for, because their addresses have changed.
 //! - [`config`]: the server's configuration.
 //! - [`weighing`]: what the slots of a primary weigh, round after round.
 
+pub mod catch_up;
 pub mod config;
 pub mod duties;
 pub mod health;

@@ -14,7 +14,7 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
         // takeover within the shard it is the shard's, and perhaps the best there is should the new one die too.
         let same = |before: &Identity| before.primary == me.primary || stayed(ledger, before, me.primary.as_ref());
         let before = ledger.identity.as_ref().filter(|before| before.id == me.id && same(before));
-        let in_sync = judge::is_in_sync(running)
+        let in_sync = judge::is_linked(running)
             || (replication.role == Role::Replica && !replication.syncing && before.is_some_and(|i| i.in_sync));
         if replication.role == Role::Replica && before.is_none() {
             next.synced_run = None;
@@ -34,13 +34,13 @@ pub fn remember(ledger: &Ledger, running: &Running) -> Ledger {
         settle_promise(&mut next, running);
         settle_start(&mut next, running);
     }
-    if judge::is_in_sync(running) {
+    if judge::is_linked(running) {
         next.synced_run = Some(running.run_id.clone());
     } else if replication.syncing && next.synced_run.as_deref() == Some(running.run_id.as_str()) {
         // A full sync replaces what the server had: until it is over it has nothing to offer.
         next.synced_run = None;
     }
-    let healed = running.keys > 0 || judge::is_in_sync(running);
+    let healed = running.keys > 0 || judge::is_linked(running);
     if healed {
         next.data_lost = None;
     }

@@ -146,6 +146,7 @@ pub(crate) fn running(view: View) -> Running {
         shared_until: None,
         link_up: role == Role::Replica,
         syncing: false,
+        catching_up: false,
         silent_for_s: None,
         replicas: Vec::new(),
     };
@@ -205,6 +206,7 @@ pub(crate) fn report(node: usize, layout: &Layout, server: ServerState) -> Repor
         version: DOCUMENT_VERSION,
         life: 1,
         revision: 1,
+        looks: 1,
         agent_version: "0.1.0".into(),
         cluster: layout.cluster.clone(),
         member: member(node),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redisnode_proto::event::Severity;
-use redisnode_proto::judge::{Candidate, best_replica, is_in_sync_with, knows_slots_of};
+use redisnode_proto::judge::{Candidate, best_replica, is_linked_to, knows_slots_of};
 use redisnode_proto::message::{Outcome, TakeoverRequest};
 use redisnode_proto::report::{Report, Running};
 use redisnode_proto::topology::Role;
@@ -263,7 +263,7 @@ type Heir = (NodeName, SocketAddr, Offset);
 
 /// Its server, if it is in sync with this one and stays.
 fn follows<'a>(mate: &'a Report, me: &NodeId) -> Option<&'a Running> {
-    mate.server.running().filter(|running| !mate.stopping && is_in_sync_with(running, me))
+    mate.server.running().filter(|running| !mate.stopping && is_linked_to(running, me))
 }
 
 fn choose(mates: &[Report], me: &NodeId, owned: &SlotSet) -> Option<Heir> {

@@ -62,7 +62,7 @@ fn unfit(shared: &Shared, wish: &TakeoverRequest) -> Option<String> {
     let me = running.view.myself()?;
     // The votes may have come late, for the first of two requests.
     let is_promoted = wish.held_at.is_some() && me.role == Role::Primary && !me.slots.is_empty();
-    let follows = judge::is_in_sync_with(running, &wish.from);
+    let follows = judge::is_linked_to(running, &wish.from);
     (!follows && !is_promoted)
         .then(|| format!("the server of {} is not in sync with {}", shared.me.name, wish.from.short()))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redisnode_agent_core::catch_up::CatchUp;
 use redisnode_agent_core::relink::Relink;
 use redisnode_agent_core::{Situation, health};
 use redisnode_proto::report::ServerState;
@@ -51,6 +52,7 @@ pub(super) struct Reconciler {
     /// When the launcher was last asked for the server's program.
     pub(super) program_asked_at: Option<Millis>,
     pub(super) relink: Relink,
+    pub(super) catch_up: CatchUp,
     told: Told,
     last_change_at: Millis,
     last_decided: String,
@@ -78,6 +80,7 @@ impl Reconciler {
             early_exits: 0,
             program_asked_at: None,
             relink: Relink::default(),
+            catch_up: CatchUp::default(),
             told: Told::default(),
             last_change_at: Millis(0),
             last_decided: String::new(),
@@ -202,6 +205,7 @@ impl Reconciler {
         match self.eye.look(&self.shared, gated).await {
             Ok(mut server) => {
                 self.relink_if_new(&mut server).await;
+                self.catch_up(&mut server);
                 self.seen(server).await
             }
             Err(error) => {
@@ -239,6 +243,7 @@ impl Reconciler {
             let mut state = self.shared.state();
             state.silent_since = None;
             state.server = server;
+            state.looks += 1;
             state.forget_finished_resumes();
         }
         // Published before anybody who waits for this look is told that it was taken.

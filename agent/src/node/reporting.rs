@@ -20,6 +20,7 @@ pub(super) fn build(state: &State, me: &Member, address: &Address, life: u64, re
         version: DOCUMENT_VERSION,
         life,
         revision,
+        looks: state.looks,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: state.ledger.cluster.clone(),
         member: me.clone(),

@@ -59,6 +59,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) server: ServerState,
+    /// Looks at the server that have ended.
+    pub(super) looks: u64,
     pub(super) disk: Disk,
     pub(super) peers: Peers,
     /// Addresses that peers gave themselves.
@@ -228,6 +230,7 @@ impl State {
             ledger,
             // Not a word about the server before it was looked at: an agent that restarts stands beside a running one.
             server: ServerState::Unknown { reason: "the agent is starting".into() },
+            looks: 0,
             disk: Disk::default(),
             peers: Peers::new(),
             addresses: BTreeMap::new(),

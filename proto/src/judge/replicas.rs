@@ -4,16 +4,24 @@ use crate::report::Running;
 use crate::topology::Role;
 use crate::{NodeId, NodeName, Offset, SlotSet};
 
-/// Whether a running server is a replica with its shard's data: linked, and no full sync under way.
-pub fn is_in_sync(running: &Running) -> bool {
+/// Whether a running server is a replica with its shard's data: linked, and no full sync under way. The last that was
+/// written may still be on its way: enough to take over when nobody has more, not enough to be counted on.
+pub fn is_linked(running: &Running) -> bool {
     let replication = &running.replication;
     replication.role == Role::Replica && replication.link_up && !replication.syncing
 }
 
-/// Whether it follows `primary` and is in sync with it.
-pub fn is_in_sync_with(running: &Running, primary: &NodeId) -> bool {
+/// Whether it follows `primary` and is linked to it.
+pub fn is_linked_to(running: &Running, primary: &NodeId) -> bool {
     let follows = running.view.myself().is_some_and(|me| me.primary.as_ref() == Some(primary));
-    follows && is_in_sync(running)
+    follows && is_linked(running)
+}
+
+/// Whether its primary may be lost without a loss of what was written up to a moment ago: linked, and what was written
+/// while it synced is there, too. (A primary that was killed some milliseconds after its new replica's link had come up took
+/// 0.7 s of acknowledged writes along, measured on Valkey 8.1.)
+pub fn is_in_sync(running: &Running) -> bool {
+    is_linked(running) && !running.replication.catching_up
 }
 
 /// Whether its table gives `primary` the same slots as `owned`. A server that is promoted claims what its table gives to the
@@ -54,8 +62,11 @@ mod tests {
         digit.repeat(40).parse().unwrap()
     }
 
-    fn in_sync(role: Role, link_up: bool, syncing: bool) -> bool {
-        is_in_sync(&replica(role, link_up, syncing))
+    /// Linked, and in sync.
+    fn judged(role: Role, link_up: bool, syncing: bool, catching_up: bool) -> (bool, bool) {
+        let mut running = replica(role, link_up, syncing);
+        running.replication.catching_up = catching_up;
+        (is_linked(&running), is_in_sync(&running))
     }
 
     fn replica(role: Role, link_up: bool, syncing: bool) -> Running {
@@ -70,6 +81,7 @@ mod tests {
             shared_until: None,
             link_up,
             syncing,
+            catching_up: false,
             silent_for_s: None,
             replicas: Vec::new(),
         };
@@ -114,18 +126,19 @@ mod tests {
         let (mut new, range) = (replica(Role::Replica, true, false), "0-99".parse::<SlotRange>().unwrap());
         let owned = SlotSet::from(range);
         new.view.nodes = vec![line(id("a"), Role::Replica, Some(id("b"))), line(id("b"), Role::Primary, None)];
-        assert!(is_in_sync_with(&new, &id("b")) && !is_in_sync_with(&new, &id("c")));
+        assert!(is_linked_to(&new, &id("b")) && !is_linked_to(&new, &id("c")));
         assert!(!knows_slots_of(&new, &id("b"), &owned) && !knows_slots_of(&new, &id("c"), &owned));
         new.view.nodes[1].slots = owned.clone();
         assert!(knows_slots_of(&new, &id("b"), &owned));
     }
 
     #[test]
-    fn only_a_linked_replica_outside_a_full_sync_is_in_sync() {
-        assert!(in_sync(Role::Replica, true, false));
-        assert!(!in_sync(Role::Replica, false, false));
-        assert!(!in_sync(Role::Replica, true, true));
-        assert!(!in_sync(Role::Primary, true, false));
+    fn only_a_linked_replica_outside_a_full_sync_that_has_caught_up_is_in_sync() {
+        assert_eq!(judged(Role::Replica, true, false, false), (true, true));
+        assert_eq!(judged(Role::Replica, true, false, true), (true, false));
+        assert_eq!(judged(Role::Replica, false, false, false), (false, false));
+        assert_eq!(judged(Role::Replica, true, true, false), (false, false));
+        assert_eq!(judged(Role::Primary, true, false, false), (false, false));
     }
 
     fn candidate(name: &str, offset: u64, synced: bool) -> Candidate {

@@ -86,6 +86,7 @@ impl World {
             version: DOCUMENT_VERSION,
             life,
             revision: 0,
+            looks: 0,
             agent_version: "sim".into(),
             cluster,
             member,
@@ -184,6 +185,7 @@ impl World {
         note_failed_primary(agent, &server, now);
         let mut report = Report {
             revision: agent.report.revision,
+            looks: 0,
             address: place.addr.address(),
             disk: super::observe::disk(&place.disk, place.server.as_ref()),
             server,

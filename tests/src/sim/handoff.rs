@@ -44,7 +44,7 @@ impl World {
             match agent.peers.get(&name).map(|peer| &peer.answer) {
                 Some(Answer::Heard { report, at }) if now <= at.0 + FRESH => {
                     let running = report.server.running().filter(|running| {
-                        redisnode_proto::judge::is_in_sync(running)
+                        redisnode_proto::judge::is_linked(running)
                             && running.view.myself().is_some_and(|line| line.primary.as_ref() == Some(&me))
                     });
                     if let (Some(running), false) = (running, report.stopping) {

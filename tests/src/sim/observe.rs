@@ -73,6 +73,7 @@ pub(crate) fn running(server: &Server, now: Time, synced_run: Option<&str>) -> R
             shared_until: server.history.former.map(|(_, offset)| Offset(offset)),
             link_up: matches!(server.link, Link::Up { .. }),
             syncing: matches!(server.link, Link::Syncing { .. }),
+            catching_up: false,
             silent_for_s,
             replicas: replicas.collect(),
         },

@@ -6,14 +6,15 @@ use nix::sys::signal::Signal;
 use redisnode_tests::cluster::{LocalCluster, Spec, Which};
 use redisnode_tests::gap::GapProbe;
 use redisnode_tests::servers::Server;
-use redisnode_tests::view;
 use redisnode_tests::wait::{check, wait_until};
 use redisnode_tests::workload::Options;
+use redisnode_tests::{procs, view};
 
 use crate::run::{cases, load, missing, put, wait_in_sync, wait_replica};
 
 cases! {
     of_an_agent_the_server_does_not_notice: "system", "valkey-9.1";
+    of_a_replicas_agent_while_its_primarys_is_silent: "system", "valkey-8.1";
     of_the_coordinator_in_a_scale_out: "system", "redis-8.6";
     of_everything_with_storage: "system", "valkey-9.1";
     of_everything_without_storage: "system";
@@ -48,6 +49,27 @@ fn of_an_agent_the_server_does_not_notice(server: &Server) {
     let gap = probe.stop().into_iter().find(|gap| gap.port == member.port).unwrap();
     assert!(gap.longest < Duration::from_secs(1), "the new agent has its certificate duties: {gap:?}");
     wait_replica(&cluster, &member, Duration::from_secs(30));
+}
+
+/// A new agent finds a linked replica. Whether it has what was written while it synced only its primary can tell.
+fn of_a_replicas_agent_while_its_primarys_is_silent(server: &Server) {
+    let cluster = LocalCluster::start(server, Spec::of(3, 1));
+    let primary = cluster.a_primary();
+    let view = cluster.wait_agreed();
+    let id = &view.on_port(primary.port).expect("it is there").id;
+    let replica = cluster.member_on(view.replicas_of(id).first().expect("it has a replica").port);
+    let silent = cluster.kill(&primary, &[Which::Agent], Signal::SIGSTOP)[0];
+    cluster.kill(&replica, &[Which::Agent], Signal::SIGKILL);
+    wait_until(Duration::from_secs(15), "the replica does not count as in sync", || {
+        let status = cluster.status()?;
+        let nodes = status["status"]["nodes"].as_array().ok_or("the status has no nodes")?;
+        let node = nodes.iter().find(|node| node["name"] == *replica.name).ok_or("it is not there")?;
+        check(node["state"] == "Syncing" && node["ready"] == false, || format!("{node}"))
+    });
+    procs::signal(silent, Signal::SIGCONT);
+    cluster.wait_settled(Duration::from_secs(15));
+    let linked = view::info(replica.port).map(|info| info.get("master_link_status").cloned());
+    assert_eq!(linked, Ok(Some("up".to_owned())), "its server noticed nothing of it");
 }
 
 /// The term of the Layout in force, as the status shows it.

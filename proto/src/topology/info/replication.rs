@@ -24,6 +24,7 @@ impl Info {
             shared_until: self.shared_until()?,
             link_up: false,
             syncing: false,
+            catching_up: false,
             silent_for_s: None,
             replicas: self.attached()?,
         })
@@ -44,6 +45,7 @@ impl Info {
             shared_until: self.shared_until()?,
             link_up: linked && !syncing,
             syncing,
+            catching_up: false,
             silent_for_s: if linked { None } else { self.down_for()? },
             replicas: self.attached()?,
         })
