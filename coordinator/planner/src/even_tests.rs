@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use redisnode_proto::weights::Run;
 
 use super::*;
+use crate::holdings::holdings;
 
 /// Weights of all slots: mostly alike, with some that stand out.
 fn weights() -> impl Strategy<Value = Weights> {
@@ -21,23 +22,6 @@ fn of(weights: &[u64]) -> Weights {
     let runs: Vec<Run> =
         Slot::all().zip(weights).map(|(slot, weight)| Run { slots: slot.into(), weight: *weight }).collect();
     Weights::of_runs(&runs)
-}
-
-/// Every slot is held by one of some shards, in runs of random length; some slots perhaps by nobody.
-fn holdings() -> impl Strategy<Value = Vec<SlotSet>> {
-    (1usize..9, proptest::collection::vec((0usize..9, 1u16..4000), 1..24)).prop_map(|(shards, runs)| {
-        let mut held = vec![SlotSet::new(); shards];
-        let mut slots = Slot::all();
-        for (owner, length) in runs.into_iter().cycle().take(2000) {
-            let run = slots.by_ref().take(usize::from(length));
-            if let Some(set) = held.get_mut(owner) {
-                set.extend(run);
-            } else if run.count() == 0 {
-                break;
-            }
-        }
-        held
-    })
 }
 
 /// The heaviest slot that is not hot.
@@ -62,13 +46,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_slot_is_somebodys_and_nobody_is_left_without(held in holdings(), weights in weights()) {
+    fn every_slot_is_somebodys_and_nobody_is_left_without(held in holdings(8), weights in weights()) {
         let wanted = share_out(&held, &weights);
         prop_assert!(crate::slots::is_whole(&wanted));
     }
 
     #[test]
-    fn no_share_is_too_large_by_more_than_five_percent_or_a_slot(held in holdings(), weights in weights()) {
+    fn no_share_is_too_large_by_more_than_five_percent_or_a_slot(held in holdings(8), weights in weights()) {
         let wanted = share_out(&held, &weights);
         let (share, hot) = weights.share(held.len());
         let bound = (share / 20).max(grain(&weights, held.len()));
@@ -86,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_moves_than_shards_have_too_much(held in holdings(), weights in weights()) {
+    fn no_more_moves_than_shards_have_too_much(held in holdings(8), weights in weights()) {
         let wanted = share_out(&held, &weights);
         let (share, _) = weights.share(held.len());
         let excess: u64 =
@@ -100,14 +84,14 @@ proptest! {
     }
 
     #[test]
-    fn nobody_gives_and_takes(held in holdings(), weights in weights()) {
+    fn nobody_gives_and_takes(held in holdings(8), weights in weights()) {
         for (before, after) in held.iter().zip(&share_out(&held, &weights)) {
             prop_assert!(before.is_subset(after) || after.is_subset(before));
         }
     }
 
     #[test]
-    fn sharing_out_again_and_again_comes_to_rest(held in holdings(), weights in weights()) {
+    fn sharing_out_again_and_again_comes_to_rest(held in holdings(8), weights in weights()) {
         let mut now = share_out(&held, &weights);
         let mut off = weights.unevenness(&now);
         for _ in 0..12 {

@@ -34,6 +34,8 @@ mod weights;
 mod world;
 
 #[cfg(test)]
+mod holdings;
+#[cfg(test)]
 mod tests;
 
 pub use decision::{Declined, Intent, IntentKind, Plan, PlannedEvent, Why};

@@ -12,6 +12,7 @@ mod rolling;
 mod room;
 mod saying;
 mod scaling;
+mod telling;
 mod truth;
 mod versions;
 mod waiting;
