@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use redisnode_agent::resp::{Access, Auth, Command, Connection, Reply, RespError, Secret};
+use redisnode_agent::resp::{Access, Auth, Command, Connection, Lanes, Reply, RespError, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -94,6 +94,21 @@ async fn a_peer_that_accepts_but_never_answers_the_password_is_timed_out() {
     let error = Connection::open(address, &auth.clone().into(), SHORT).await.unwrap_err();
     assert!(matches!(error, RespError::TimedOut { .. }), "{error}");
     task.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_another_client_holds_up_is_introduced_to_as_patiently_as_it_is_asked() {
+    let (address, task) = peer(async |mut stream| {
+        want(&mut stream, b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n").await;
+        tokio::time::sleep(4 * SHORT).await;
+        stream.write_all(b"+OK\r\n").await.unwrap();
+        want(&mut stream, PING).await;
+        stream.write_all(b"+PONG\r\n").await.unwrap();
+    })
+    .await;
+    let mut lanes = Lanes::new(address, Auth::Password(Secret::new("x")).into(), SHORT, PATIENT);
+    assert_eq!(lanes.run(&Command::new("PING")).await.unwrap(), Reply::Status("PONG".into()));
+    task.await.unwrap();
 }
 
 #[tokio::test]

@@ -36,18 +36,26 @@ impl Connection {
     /// [`Connection::set_deadline`]. Errors: [`RespError::Connect`], [`RespError::TimedOut`], and
     /// [`RespError::Refused`] with the command `AUTH` if the server does not take the password.
     pub async fn open(address: SocketAddr, access: &Access, deadline: Duration) -> Result<Self, RespError> {
-        let work = async {
-            let stream = connect(address).await?;
-            let names = access.names.clone();
-            let mut connection = Self { stream, decoder: Decoder::default(), deadline, broken: None, names };
-            if let Some(command) = access.auth.command() {
-                connection.demand(&command).await?;
-            }
-            Ok(connection)
-        };
-        timeout(deadline, work).await.unwrap_or_else(|_| {
-            Err(RespError::TimedOut { what: format!("connecting to the server at {address}"), after: deadline })
-        })
+        let opening = Self::open_patiently(address, access, deadline, deadline);
+        timeout(deadline, opening).await.unwrap_or_else(|_| Err(not_connected(address, deadline)))
+    }
+
+    /// The same with a server that another client's command may hold up: the system connects within `connect_within`, and
+    /// the server has `deadline` to answer the introduction, as it has for each later call.
+    pub async fn open_patiently(
+        address: SocketAddr,
+        access: &Access,
+        connect_within: Duration,
+        deadline: Duration,
+    ) -> Result<Self, RespError> {
+        let connecting = timeout(connect_within, connect(address)).await;
+        let stream = connecting.unwrap_or_else(|_| Err(not_connected(address, connect_within)))?;
+        let names = access.names.clone();
+        let mut connection = Self { stream, decoder: Decoder::default(), deadline, broken: None, names };
+        if let Some(command) = access.auth.command() {
+            connection.demand(&command).await?;
+        }
+        Ok(connection)
     }
 
     /// Sets the deadline of each later call.
@@ -165,6 +173,10 @@ pub(super) async fn read_reply(
         };
         return Err(RespError::Closed { what: what.to_owned(), source });
     }
+}
+
+fn not_connected(address: SocketAddr, after: Duration) -> RespError {
+    RespError::TimedOut { what: format!("connecting to the server at {address}"), after }
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, RespError> {

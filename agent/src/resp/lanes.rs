@@ -26,7 +26,7 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// No connection yet. `deadline` is that of each later call, `connect_within` that of each connecting.
+    /// No connection yet. `deadline` is that of each answer, `connect_within` that of each connecting.
     pub fn new(address: SocketAddr, access: Access, connect_within: Duration, deadline: Duration) -> Self {
         Self { address, access, connect_within, deadline, open: Vec::new() }
     }
@@ -89,15 +89,13 @@ impl Lanes {
         let mut opening = JoinSet::new();
         for _ in self.open.len()..wanted {
             let (address, access, within) = (self.address, self.access.clone(), self.connect_within);
-            opening.spawn(async move { Connection::open(address, &access, within).await });
+            let deadline = self.deadline;
+            opening.spawn(async move { Connection::open_patiently(address, &access, within, deadline).await });
         }
         let mut failed = None;
         for opened in opening.join_all().await {
             match opened {
-                Ok(mut connection) => {
-                    connection.set_deadline(self.deadline);
-                    self.open.push(connection);
-                }
+                Ok(connection) => self.open.push(connection),
                 Err(error) => failed = Some(error),
             }
         }

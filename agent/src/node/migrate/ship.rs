@@ -13,7 +13,7 @@ use super::find::Batch;
 use super::pair::{ANSWER_WITHIN, CONNECT_WITHIN, Pair};
 use super::route::{Route, WINDOW};
 use super::settle::settle;
-use crate::resp::{Reply, RespError, WindowReceiver, WindowSender};
+use crate::resp::{Connection, Reply, RespError, WindowReceiver, WindowSender};
 
 /// How often a batch is tried that the target does not take, and how long between.
 const TRIES: usize = 8;
@@ -34,8 +34,8 @@ pub(super) struct Shipper {
 
 impl Shipper {
     pub(super) async fn connect(pair: &Pair, node_timeout: Millis) -> Result<Self, RespError> {
-        let mut connection = pair.shared.connect(CONNECT_WITHIN).await?;
-        connection.set_deadline(ANSWER_WITHIN);
+        let (address, access) = (pair.shared.address.server(), pair.shared.access());
+        let connection = Connection::open_patiently(address, &access, CONNECT_WITHIN, ANSWER_WITHIN).await?;
         let auth = pair.shared.auth();
         let route = Route { source: pair.source.clone(), target: pair.target.clone(), auth, node_timeout };
         let (sender, receiver) = connection.into_window(WINDOW);
