@@ -98,7 +98,7 @@ pub struct Identity {
     /// Whose replica it was.
     #[serde(default)]
     pub primary: Option<NodeId>,
-    /// A replica: it was linked and in sync when it was last seen, or when it lost its primary.
+    /// A replica: it was linked, and no full sync was under way, when it was last seen, or when it lost its primary.
     #[serde(default)]
     pub in_sync: bool,
     /// It held keys.

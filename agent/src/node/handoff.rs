@@ -261,7 +261,7 @@ async fn fresh_mates(shared: &Arc<Shared>, to: Option<&NodeName>) -> Vec<Report>
 /// Who takes over, where its agent is, and how far its server is.
 type Heir = (NodeName, SocketAddr, Offset);
 
-/// Its server, if it is in sync with this one and stays.
+/// Its server, if it is linked to this one and stays.
 fn follows<'a>(mate: &'a Report, me: &NodeId) -> Option<&'a Running> {
     mate.server.running().filter(|running| !mate.stopping && is_linked_to(running, me))
 }

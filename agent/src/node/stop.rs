@@ -70,7 +70,11 @@ impl Reconciler {
     /// A look without any decision.
     async fn look_only(&mut self) {
         if let Ok(server) = self.eye.look(&self.shared, self.gate.is_some()).await {
-            self.shared.state().server = server;
+            {
+                let mut state = self.shared.state();
+                state.server = server;
+                state.looks += 1;
+            }
             self.shared.looks.send_modify(|looks| *looks += 1);
         }
         self.publish();
